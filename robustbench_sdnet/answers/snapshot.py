@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -24,7 +25,7 @@ from .names import told_apart, unmarked
 from .trust import DOUBTED, Finding, trust
 
 Key = TypeVar("Key", bound=Hashable)
-Told = TypeVar("Told")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,25 +71,25 @@ class Snapshot:
         if not isinstance(store, Store):  # a path is told that a store is a URL
             with Store(url_of(named(store, "A store", "Write sqlite:///FILE.")), must_exist=True) as opened:
                 return cls.read(opened, only=only, limit=limit)
-        ids: dict[bytes, Outcome] = {}
-        whole = only is None and limit is None
+        outcomes: dict[bytes, Outcome] = {}  # by the bytes of their ids
+        is_all = only is None and limit is None
 
-        def made(stored: Stored) -> tuple[str, Cell, int | None, Answered | None]:
-            asked = (stored.asked or 1) if whole and stored.unfinished else None
+        def decoded(stored: Stored) -> tuple[str, Cell, int | None, Answered | None]:
+            asked = (stored.asked or 1) if is_all and stored.unfinished else None
             shards = _first(stored.shards, limit)
-            return stored.id, stored.cell, asked, _answered(stored, shards, ids) if shards else None
+            return stored.id, stored.cell, asked, _answered(stored, shards, outcomes) if shards else None
 
-        read = store.answered(made, only)
-        found = tuple(answered for *_, answered in read if answered)
-        if not found and not whole and store.ranges():
+        cells = store.answered(decoded, only)
+        found = tuple(answered for *_, answered in cells if answered)
+        if not found and not is_all and store.ranges():
             raise StoreError(f"The store {store.shown} holds no results of these cells and images.")
         if not found:
             raise StoreError(
                 f"The store {store.shown} holds no results. "
                 "Run 'sdnet-bench corrupt' or 'sdnet-bench attack' first."
             )
-        unfinished = {name: asked for name, _, asked, _ in read if asked}
-        waiting = {name: cell for name, cell, asked, answered in read if asked and not answered}
+        unfinished = {cell_id: asked for cell_id, _, asked, _ in cells if asked}
+        waiting = {cell_id: cell for cell_id, cell, asked, answered in cells if asked and not answered}
         return cls(found, store.path.parent if store.path else Path("runs"), unfinished, waiting=waiting)
 
     @classmethod
@@ -99,29 +100,40 @@ class Snapshot:
             raise InputError("Name a store, got none.")
         if len(snapshots) == 1:  # which keeps what was derived of it
             return snapshots[0]
-        every = [answered for snapshot in reversed(snapshots) for answered in snapshot.answered]
-        best = {one.id: one for one in sorted(every, key=lambda one: len(one.outcome))}
-        found: dict[str, tuple[Finding, ...]] = {}
-        for one in every:
-            found[one.id] = tuple(
-                united(found.get(one.id, ()), one.verdicts, attrgetter("check", "verdict", "images"))
-            )
-        both = (replace(best[name], verdicts=found[name]) for name in sorted(best))
-        asked: dict[str, int] = {}
-        for name, count in (pair for snapshot in snapshots for pair in snapshot.unfinished.items()):
-            if name not in best or len(best[name].outcome) < count:
-                asked[name] = max(count, asked.get(name, 0))
-        waiting = {name: cell for one in snapshots for name, cell in one.waiting.items() if name not in best}
-        return cls(tuple(both), snapshots[0].folder, asked, _disputed(every, best), waiting)
+        answers = [answered for snapshot in reversed(snapshots) for answered in snapshot.answered]
+        best: dict[str, Answered] = {}
+        for answered in sorted(answers, key=lambda answered: len(answered.outcome)):
+            best[answered.id] = answered  # of equally many images the first store's
+        verdicts: dict[str, tuple[Finding, ...]] = {}
+        for answered in answers:
+            known = verdicts.get(answered.id, ())
+            together = united(known, answered.verdicts, attrgetter("check", "verdict", "images"))
+            verdicts[answered.id] = tuple(together)
+        kept = tuple(replace(best[cell_id], verdicts=verdicts[cell_id]) for cell_id in sorted(best))
+        unfinished: dict[str, int] = {}
+        waiting: dict[str, Cell] = {}
+        for snapshot in snapshots:
+            for cell_id, count in snapshot.unfinished.items():
+                if cell_id not in best or len(best[cell_id].outcome) < count:
+                    unfinished[cell_id] = max(count, unfinished.get(cell_id, 0))
+            for cell_id, cell in snapshot.waiting.items():
+                if cell_id not in best:
+                    waiting[cell_id] = cell
+        return cls(kept, snapshots[0].folder, unfinished, _disputed(answers, best), waiting)
 
     def of(self, only: Collection[str]) -> Snapshot:
         """The same of some cells alone, by their ids."""
 
-        def told(each: Mapping[str, Told]) -> dict[str, Told]:
-            return {name: value for name, value in each.items() if name in only}
+        def of_these(by_id: Mapping[str, Value]) -> dict[str, Value]:
+            return {cell_id: value for cell_id, value in by_id.items() if cell_id in only}
 
-        kept = tuple(answered for answered in self.answered if answered.id in only)
-        return Snapshot(kept, self.folder, told(self.unfinished), told(self.disputed), told(self.waiting))
+        return Snapshot(
+            tuple(answered for answered in self.answered if answered.id in only),
+            self.folder,
+            of_these(self.unfinished),
+            of_these(self.disputed),
+            of_these(self.waiting),
+        )
 
     def about(self, models: Collection[str], data: str | None) -> Snapshot:
         """The same of some models alone and of one data set, by the names that readers know them by, with or without
@@ -129,23 +141,23 @@ class Snapshot:
         """
         if not models and data is None:
             return self
-        pairs = [
-            (own.cell, told.cell) for own, told in zip(self.answered, self.told_apart.answered, strict=True)
-        ]
-        keys = _called("model", models, [(told.model.name, own.model.key) for own, told in pairs])
-        sets = [(told.data.label, (own.data.split, own.data.content)) for own, told in pairs]
-        contents = _called("data set", () if data is None else (data,), sets)
-        cells = {**{one.id: one.cell for one in self.answered}, **self.waiting}
-        found = self.of(
-            {
-                name
-                for name, cell in cells.items()
-                if cell.model.key in keys and (cell.data.split, cell.data.content) in contents
-            }
-        )
-        if not found.answered:
+        cells = {answered.id: answered.cell for answered in self.answered} | dict(self.waiting)
+        model_names: list[tuple[str, str]] = []
+        data_names: list[tuple[str, tuple[str, str]]] = []
+        for shown in self.told_apart.answered:
+            cell = cells[shown.id]
+            model_names.append((shown.cell.model.name, cell.model.key))
+            data_names.append((shown.cell.data.label, (cell.data.split, cell.data.content)))
+        keys = _called("model", models, model_names)
+        contents = _called("data set", () if data is None else (data,), data_names)
+        chosen = set()
+        for cell_id, cell in cells.items():
+            if cell.model.key in keys and (cell.data.split, cell.data.content) in contents:
+                chosen.add(cell_id)
+        snapshot = self.of(chosen)
+        if not snapshot.answered:
             raise InputError(f"There are no answers of {', '.join(models)} on {data}.")
-        return found
+        return snapshot
 
     @cached_property
     def told_apart(self) -> Snapshot:
@@ -209,11 +221,14 @@ def _question(cell: Cell) -> Hashable:
 
 def _called(kind: str, names: Collection[str], known: Sequence[tuple[str, Key]]) -> set[Key]:
     """The keys of what has one of some names, of everything where there are none; InputError for an unknown name."""
-    every = [({name, unmarked(name)}, key) for name, key in known]
+    by_name: dict[str, set[Key]] = defaultdict(set)
+    for name, key in known:
+        by_name[name].add(key)
+        by_name[unmarked(name)].add(key)
     for name in names:
-        if not any(name in own for own, _ in every):
-            raise unknown(f"{kind} of this report", name, set[str]().union(*(own for own, _ in every)))
-    return {key for own, key in every if not names or own & set(names)}
+        if name not in by_name:
+            raise unknown(f"{kind} of this report", name, by_name)
+    return {key for name in names or by_name for key in by_name[name]}
 
 
 def url_of(store: str) -> str:
@@ -227,15 +242,17 @@ def file_of(source: str) -> Path | None:
     return Path(source) if source.endswith(".json") else sqlite_file(url_of(source))
 
 
-def _disputed(every: Iterable[Answered], best: Mapping[str, Answered]) -> dict[str, int]:
-    """On how many images another answer is not the best one; draws of a randomised model always differ."""
-    found: dict[str, int] = {}
-    for one, kept in ((one.outcome, best[one.id]) for one in every if one is not best[one.id]):
-        _, a, b = np.intersect1d(one.ids, kept.outcome.ids, return_indices=True)
-        differing = int((one.right[a] != kept.outcome.right[b]).sum())
-        if differing and one.hits is None:
-            found[kept.id] = max(differing, found.get(kept.id, 0))
-    return found
+def _disputed(answers: Iterable[Answered], best: Mapping[str, Answered]) -> dict[str, int]:
+    """By cell on how many images another answer is not the best one; draws of a randomised model always differ."""
+    disputed: dict[str, int] = {}
+    for answered in answers:
+        other, kept = answered.outcome, best[answered.id].outcome
+        if other is kept or other.hits is not None:
+            continue
+        _, in_other, in_kept = np.intersect1d(other.ids, kept.ids, return_indices=True)
+        if differing := int((other.right[in_other] != kept.right[in_kept]).sum()):
+            disputed[answered.id] = max(differing, disputed.get(answered.id, 0))
+    return disputed
 
 
 def _first(shards: Sequence[Shard], limit: int | None) -> list[Shard]:
@@ -244,10 +261,10 @@ def _first(shards: Sequence[Shard], limit: int | None) -> list[Shard]:
     return [shard.part(shard.start, min(shard.stop, limit)) for shard in shards if shard.start < limit]
 
 
-def _answered(stored: Stored, shards: Sequence[Shard], ids: dict[bytes, Outcome]) -> Answered:
+def _answered(stored: Stored, shards: Sequence[Shard], outcomes: dict[bytes, Outcome]) -> Answered:
     """The shards together; cells of a plan look at the same images, whose ids are kept once for all."""
     outcome = Outcome.join(shard.outcome for shard in shards)
-    outcome = replace(outcome, ids=ids.setdefault(outcome.ids.tobytes(), outcome).ids)
+    outcome = replace(outcome, ids=outcomes.setdefault(outcome.ids.tobytes(), outcome).ids)
     findings = tuple(
         Finding(one["check"], one["verdict"], one["value"], one["sentence"], one.get("images"))
         for one in stored.verdicts or ()
