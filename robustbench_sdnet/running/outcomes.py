@@ -20,26 +20,30 @@ if TYPE_CHECKING:
     from ..attacks.engine.result import AttackResult
 
 Prediction = dict[str, NDArray[Any]]
+"""What is kept of predictions on n images: arrays (n,) by the names of `Outcome`'s fields."""
+
 TOP = 5
 
 
-def prediction(answered: BatchLogits, labels: Tensor, residual: Tensor | None) -> Prediction:
-    n, output = len(labels), answered.logits.float()
+def prediction(batch: BatchLogits, labels: Tensor, residual: Tensor | None) -> Prediction:
+    """What is kept of the predictions on one batch; `residual` (n,) is None without CSC layers."""
+    n, logits = len(labels), batch.logits.float()
     return {
-        "right": (output.argmax(1) == labels).cpu().numpy(),
-        "margin": (-negative_margin(output, labels)).cpu().numpy(),
-        "lam": _numbers(answered.lam, n),
+        "right": (logits.argmax(1) == labels).cpu().numpy(),
+        "margin": (-negative_margin(logits, labels)).cpu().numpy(),
+        "lam": _numbers(batch.lam, n),
         "residual": _numbers(residual, n),
     }
 
 
-def joined(parts: Sequence[Prediction], ids: NDArray[np.int64]) -> Outcome:
-    whole = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    whole.setdefault("broken_at", np.where(whole["right"], -1, 0).astype(np.int32))
-    return Outcome(ids=ids, distance=_numbers(None, len(ids)), **whole)
+def outcome_of(predictions: Sequence[Prediction], ids: NDArray[np.int64]) -> Outcome:
+    """The outcome of the samples `ids` (n,), from the predictions on one batch of them after the other."""
+    arrays = {key: np.concatenate([batch[key] for batch in predictions]) for key in predictions[0]}
+    arrays.setdefault("broken_at", np.where(arrays["right"], -1, 0).astype(np.int32))
+    return Outcome(ids=ids, distance=_numbers(None, len(ids)), **arrays)
 
 
-def along(spec: SequenceSpec, frames: Sequence[tuple[Tensor, Prediction]]) -> Prediction:
+def along_sequence(spec: SequenceSpec, frames: Sequence[tuple[Tensor, Prediction]]) -> Prediction:
     """How steady predictions stay along a sequence; lambda and residual are those of its first frame.
 
     Flips and top-5 distances are those of Hendrycks & Dietterich 2019 (arXiv:1903.12261), counted as the published
@@ -56,11 +60,11 @@ def along(spec: SequenceSpec, frames: Sequence[tuple[Tensor, Prediction]]) -> Pr
     flips = torch.stack([before[:, 0] != after[:, 0] for before, after in pairs]).sum(0)
     shifts = torch.stack([top_distance(before, after) for before, after in pairs]).sum(0)
     right = np.stack([predicted["right"] for _, predicted in frames])
-    every = right.all(0)
+    always = right.all(0)
     return {
         **frames[0][1],
-        "right": every,
-        "broken_at": np.where(every, -1, right.argmin(0)).astype(np.int32),
+        "right": always,
+        "broken_at": np.where(always, -1, right.argmin(0)).astype(np.int32),
         "margin": np.stack([predicted["margin"] for _, predicted in frames]).min(0),
         "flips": flips.int().cpu().numpy(),
         "shifts": shifts.int().cpu().numpy(),
@@ -81,13 +85,13 @@ def attack_outcome(
     result: AttackResult,
     ids: NDArray[np.int64],
     alive: NDArray[np.int64],
-    before: Outcome | None,
+    parent: Outcome | None,
     lam: Tensor | float | None,
     residual: Tensor | None,
     *,
     minimal: bool,
 ) -> Outcome:
-    """The outcome of a shard of which only the samples at `alive` (m,) were attacked; the others keep their parent's.
+    """The outcome of a shard of which only the samples at `alive` (m,) were attacked; the others keep the parent's.
 
     Args:
         lam, residual: one or (m,), at the perturbed images.
@@ -104,33 +108,33 @@ def attack_outcome(
     }
     merged: dict[str, NDArray[Any]] = {}
     for key, values in fresh.items():
-        merged[key] = np.empty(n, values.dtype) if before is None else getattr(before, key).copy()
+        merged[key] = np.empty(n, values.dtype) if parent is None else getattr(parent, key).copy()
         merged[key][alive] = values
     return Outcome(ids=ids, **merged)
 
 
-def counted(answer: Callable[[], Outcome], repeats: Repeats) -> Outcome:
+def over_draws(answer: Callable[[], Outcome], repeats: Repeats) -> Outcome:
     """The outcome of images that a randomised model is asked about several times, each a fresh draw."""
-    drawn = [answer() for _ in range(repeats.draws)]
-    hits = np.stack([one.right for one in drawn]).sum(axis=0, dtype=np.int32)
+    draws = [answer() for _ in range(repeats.draws)]
+    hits = np.stack([draw.right for draw in draws]).sum(axis=0, dtype=np.int32)
     right = repeats.right(hits)
     return replace(
-        drawn[0],
+        draws[0],
         hits=hits,
         right=right,
         broken_at=np.where(right, -1, 0).astype(np.int32),
-        margin=np.stack([one.margin for one in drawn]).mean(axis=0, dtype=np.float64).astype(np.float32),
+        margin=np.stack([draw.margin for draw in draws]).mean(axis=0, dtype=np.float64).astype(np.float32),
     )
 
 
-def recounted(found: Outcome, final: Outcome) -> Outcome:
-    """What an attack found, judged by fresh draws on its final images.
+def judged_by_draws(searched: Outcome, final: Outcome) -> Outcome:
+    """The outcome of an attack's search, judged by fresh draws on its final images, whose outcome is `final`.
 
     Where no draw of the search broke an image that these do, step 1 stands for the step that is not known.
     """
-    broken_at = np.where(found.broken_at < 0, 1, found.broken_at)
+    broken_at = np.where(searched.broken_at < 0, 1, searched.broken_at)
     return replace(
-        found,
+        searched,
         hits=final.hits,
         right=final.right,
         broken_at=np.where(final.right, -1, broken_at).astype(np.int32),

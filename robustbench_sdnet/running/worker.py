@@ -29,10 +29,11 @@ from ..zoo import describe_model, load_model, residuals
 from ..zoo.names import EXTERNAL_KINDS, kind_of
 from ..zoo.others.fingerprint import check_unchanged
 from ..zoo.others.guard import named_errors
+from . import outcomes
 from .deploy import BatchLogits, deployed, lambda_of, logits_at_each, seeding
 from .device import device_name, peak_memory
 from .engines import Answer, Failure, Inputs, of_parent
-from .outcomes import Prediction, along, attack_outcome, counted, joined, prediction, recounted
+from .outcomes import Prediction
 from .perturbed import frames_of, run_attack, task_images
 from .predict import batches, classes_of
 
@@ -135,29 +136,30 @@ class Worker:
     def _predict(self, spec: ModelSpec, cells: Sequence[Cell], shard: ShardInput) -> Iterator[Answer]:
         """All lambdas of one model on each batch, so that a batch is moved and converted once."""
         self.model(spec)  # is loaded before the clock starts
-        lams, asked = [cell.lam for cell in cells], cells[0].perturbation
-        steady = asked if isinstance(asked, SequenceSpec) else None
-        found = [list[Prediction]() for _ in cells]
+        lams, perturbation = [cell.lam for cell in cells], cells[0].perturbation
+        sequence = perturbation if isinstance(perturbation, SequenceSpec) else None
+        predictions = [list[Prediction]() for _ in cells]  # of each cell, batch after batch
         forwards = [0] * len(cells)
         started = time.perf_counter()
         for start, stop, size in batches(len(shard.pixels), self.batch_size):
             labels = shard.labels[start:stop]
-            here = [list[tuple[Tensor, Prediction]]() for _ in cells]  # a frame after the other
+            frames = [list[tuple[Tensor, Prediction]]() for _ in cells]  # of each cell, on this batch
             residual = None
-            for frame, pixels in enumerate(frames_of(shard.pixels[start:stop], asked, shard.ids[start:stop])):
+            batch_frames = frames_of(shard.pixels[start:stop], perturbation, shard.ids[start:stop])
+            for frame, pixels in enumerate(batch_frames):
                 images = to_images(pixels, self.device)
                 residual = residual if frame else self._residual(spec, images)
                 for index, answered in enumerate(self._at_each(cells[0], images, lams, size)):
                     self.data.check_classes(answered.logits.shape[1], spec.name)
                     # Frames wait for each other where there is room; a lone one's logits need not leave the device.
-                    logits = answered.logits.cpu() if steady else answered.logits
-                    here[index].append((logits, prediction(answered, labels, residual)))
+                    logits = answered.logits.cpu() if sequence else answered.logits
+                    frames[index].append((logits, outcomes.prediction(answered, labels, residual)))
                     forwards[index] += answered.passes
-            for parts, frames in zip(found, here, strict=True):
-                parts.append(along(steady, frames) if steady else frames[0][1])
+            for of_cell, of_frames in zip(predictions, frames, strict=True):
+                of_cell.append(outcomes.along_sequence(sequence, of_frames) if sequence else of_frames[0][1])
         seconds = (time.perf_counter() - started) / len(cells)
-        for cell, parts, passes in zip(cells, found, forwards, strict=True):
-            yield Answer(cell, joined(parts, shard.ids), self._cost(cell, passes, 0, seconds))
+        for cell, of_cell, passes in zip(cells, predictions, forwards, strict=True):
+            yield Answer(cell, outcomes.outcome_of(of_cell, shard.ids), self._cost(cell, passes, 0, seconds))
 
     def _drawn(self, cell: Cell, shard: ShardInput) -> Answer:
         """The answer of a randomised model, over several draws."""
@@ -169,7 +171,7 @@ class Worker:
             return answers[-1].outcome
 
         with seeding(cell, shard.ids, self.device):
-            outcome = counted(answer, cell.model.repeats)
+            outcome = outcomes.over_draws(answer, cell.model.repeats)
         passes, seconds = (sum(one.cost[key] for one in answers) for key in ("forwards", "seconds"))
         return Answer(cell, outcome, self._cost(cell, passes, 0, seconds))
 
@@ -185,37 +187,37 @@ class Worker:
         started = time.perf_counter()
         ids, images = shard.ids, to_images(shard.pixels, self.device)
         start = torch.from_numpy(of_parent(inputs.images, cell)).to(self.device) if cell.warm else None
-        before = of_parent(inputs.outcomes, cell) if cell.parents and start is None else None
+        parent = of_parent(inputs.outcomes, cell) if cell.parents and start is None else None
         repeats = cell.model.repeats  # of a randomised model, whose attacks go on while any draw is right
         alive = np.arange(len(ids))
-        if before is not None:
-            alive = np.flatnonzero(before.right if before.hits is None else before.hits)
-        if before is not None and len(alive) == 0:
+        if parent is not None:
+            alive = np.flatnonzero(parent.right if parent.hits is None else parent.hits)
+        if parent is not None and len(alive) == 0:
             kept = self._before(cell, inputs, images).cpu().numpy()
-            return Answer(cell, before, self._cost(cell, 0, 0, 0.0), kept)
-        there = torch.from_numpy(alive).to(self.device)
+            return Answer(cell, parent, self._cost(cell, 0, 0, 0.0), kept)
+        attacked = torch.from_numpy(alive).to(self.device)
         with self.deployed(cell.model, cell.lam_attack) as classifier:
             result = run_attack(
-                cell, classifier, images[there], shard.labels[there], ids[alive], self.batch_size, start
+                cell, classifier, images[attacked], shard.labels[attacked], ids[alive], self.batch_size, start
             )
-        found = images if before is None else self._before(cell, inputs, images)
-        if before is None or repeats is None or before.hits is None:
-            found[there] = result.images.to(images.dtype)
+        adversarial = images if parent is None else self._before(cell, inputs, images)
+        if parent is None or repeats is None or parent.hits is None:
+            adversarial[attacked] = result.images.to(images.dtype)
         else:  # of a randomised model the image that left the fewest right draws
-            fewer = result.extra["hits"] < torch.from_numpy(before.hits[alive]).to(self.device)
-            found[there[fewer]] = result.images[fewer].to(images.dtype)
-        final = found[there]
+            fewer = result.extra["hits"] < torch.from_numpy(parent.hits[alive]).to(self.device)
+            adversarial[attacked[fewer]] = result.images[fewer].to(images.dtype)
+        final = adversarial[attacked]
         lams, residual = self._lambdas(cell, final), self._residual(cell.model, final)
         minimal = isinstance(cell.perturbation, AttackSpec) and cell.perturbation.eps is None
-        outcome = attack_outcome(result, ids, alive, before, lams, residual, minimal=minimal)
+        outcome = outcomes.attack_outcome(result, ids, alive, parent, lams, residual, minimal=minimal)
         passes = result.forwards
         if repeats is not None:
-            drawn, more = self._judged(cell, found, shard, None)
-            outcome, passes = recounted(outcome, drawn), passes + more
+            drawn, more = self._judged(cell, adversarial, shard, None)
+            outcome, passes = outcomes.judged_by_draws(outcome, drawn), passes + more
         cost = self._cost(cell, passes, result.backwards, time.perf_counter() - started)
         if result.gradients:
             cost |= {"gradients": result.gradients, "silent": result.silent}
-        return Answer(cell, outcome, cost, found.cpu().numpy())
+        return Answer(cell, outcome, cost, adversarial.cpu().numpy())
 
     def _before(self, cell: Cell, inputs: Inputs, images: Tensor) -> Tensor:
         """What the parent made of the images, where it was kept: it shows how those that broke there broke."""
@@ -234,11 +236,11 @@ class Worker:
             for start, stop, size in batches(len(images), self.batch_size):
                 part = None if residual is None else residual[start:stop]
                 for answered in self._at_each(cell, images[start:stop], [cell.lam], size):
-                    parts.append(prediction(answered, shard.labels[start:stop], part))
+                    parts.append(outcomes.prediction(answered, shard.labels[start:stop], part))
                     passes.append(answered.passes)
-            return joined(parts, shard.ids)
+            return outcomes.outcome_of(parts, shard.ids)
 
-        outcome = judge() if repeats is None else counted(judge, repeats)
+        outcome = judge() if repeats is None else outcomes.over_draws(judge, repeats)
         return outcome, sum(passes)
 
     def _at_each(

@@ -12,7 +12,7 @@ from robustbench_sdnet import evaluate
 from robustbench_sdnet.answers.frames import outcomes
 from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.reports import report
-from robustbench_sdnet.running.outcomes import recounted
+from robustbench_sdnet.running.outcomes import judged_by_draws
 from robustbench_sdnet.specs.models import PROTOCOLS, Repeats
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Store
@@ -183,7 +183,7 @@ def test_what_breaks_at_fresh_draws_alone_has_a_step_and_what_holds_has_none():
         )
 
     final = found([True, False, True, False], [-1, 0, -1, 0])
-    outcome = recounted(found([True, True, False, False], [-1, -1, 3, 5]), final)
+    outcome = judged_by_draws(found([True, True, False, False], [-1, -1, 3, 5]), final)
     assert outcome.broken_at.tolist() == [-1, 1, -1, 5]
     assert outcome.right.tolist() == final.right.tolist()
 

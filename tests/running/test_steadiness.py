@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from robustbench_sdnet.answers.per_image import stability
-from robustbench_sdnet.running.outcomes import along, joined, top_distance
+from robustbench_sdnet.running.outcomes import along_sequence, outcome_of, top_distance
 from robustbench_sdnet.specs import CLEAN, Cell, DataSpec, ModelSpec, SequenceSpec
 from robustbench_sdnet.store.outcome import Outcome
 
@@ -21,7 +21,7 @@ def told(spec: SequenceSpec, logits: torch.Tensor, labels: torch.Tensor) -> Outc
         margin = frame[torch.arange(len(labels)), labels].numpy()
         predicted = {"right": right.numpy(), "margin": margin, "lam": nothing, "residual": nothing}
         seen.append((frame, predicted))
-    return joined([along(spec, seen)], np.arange(len(labels)))
+    return outcome_of([along_sequence(spec, seen)], np.arange(len(labels)))
 
 
 def slow(spec: SequenceSpec, frames: np.ndarray) -> tuple[float, float]:
