@@ -93,7 +93,7 @@ def logits_at_each(
         values = [lambda_of(model, images, lam, policies) for lam in lams]
         with torch.autocast(images.device.type, torch.bfloat16, enabled=screen):
             passed = list(_passed(model, images, lams, values, size, name))
-    for lam, value, found in zip(lams, values, passed, strict=True):
+    for lam, value, logits in zip(lams, values, passed, strict=True):
         repeated = 0
         if screen:
 
@@ -101,9 +101,9 @@ def logits_at_each(
                 with deployed(model, lam, policies) as classifier:
                     return predict(classifier, images[rows], batch_size=size, name=name)
 
-            found, repeated = screened(found, exact)
-        each = 1 + (policies[lam].passes if lam and lam.fixed is None else 0)
-        yield BatchLogits(found, value, each * (n + repeated))
+            logits, repeated = screened(logits, exact)
+        passes_each = 1 + (policies[lam].passes if lam and lam.fixed is None else 0)
+        yield BatchLogits(logits, value, passes_each * (n + repeated))
 
 
 def _passed(
@@ -114,14 +114,14 @@ def _passed(
     size: int,
     name: str,
 ) -> Iterator[Tensor]:
+    """(n, classes) logits at each lambda; successive lambdas of one scope are passed together."""
     batch, n = laid_out(model, pad(images, size)), len(images)
-    asked = zip(lams, values, strict=True)
-    for scope, together in groupby(asked, key=lambda pair: pair[0] and pair[0].scope):
-        given = (value for _, value in together if value is not None)
-        wanted = [pad(value, size) if isinstance(value, Tensor) else value for value in given]
-        many = sweep_lambdas(model, batch, wanted, scope=scope) if scope else iter([model(batch)])
-        for found in many:
-            yield checked(found, size, name)[:n].float()
+    for scope, pairs in groupby(zip(lams, values, strict=True), key=lambda pair: pair[0] and pair[0].scope):
+        numbers = (value for _, value in pairs if value is not None)
+        swept = [pad(value, size) if isinstance(value, Tensor) else value for value in numbers]
+        outputs = sweep_lambdas(model, batch, swept, scope=scope) if scope else iter([model(batch)])
+        for output in outputs:
+            yield checked(output, size, name)[:n].float()
 
 
 def lambda_of(

@@ -31,14 +31,14 @@ class Others:
         pass_over: Callable[[Task], None],
     ) -> None:
         self._store, self._stored, self._with_images, self._pass_over = store, stored, with_images, pass_over
-        self._there = False
+        self._others_seen = False
 
     def met(self, finished: Sequence[Shard], added: Sequence[Shard]) -> bool:
         """Whether something of what has `finished` was not `added` whole, though the run began without any of it."""
-        new = set(map(id, added))
-        found = any(id(shard) not in new and self._is_of_this_run(shard) for shard in finished)
-        self._there |= found
-        return found
+        own = set(map(id, added))
+        others_seen = any(id(shard) not in own and self._is_of_this_run(shard) for shard in finished)
+        self._others_seen |= others_seen
+        return others_seen
 
     def _is_of_this_run(self, shard: Shard) -> bool:
         """Not so where answers are made again for their images alone."""
@@ -47,17 +47,17 @@ class Others:
 
     def left(self, task: Task) -> Task:
         """The task without the cells that are stored by now, once others were met."""
-        if not self._there:
+        if not self._others_seen:
             return task
         start, stop = task.start, task.stop
         stored = self._store.ranges({cell.id for cell in task.cells}, start, stop)
-        rest, gone = list[Cell](), list[Cell]()
+        rest, answered = list[Cell](), list[Cell]()
         for cell in task.cells:
             lacking = any(missing((start, stop), stored.get(cell.id, ())))
             if not lacking and cell.id in self._with_images:
                 lacking = self._store.images.fetch(cell.id, start, stop) is None
-            (rest if lacking else gone).append(cell)
-        if not gone:
+            (rest if lacking else answered).append(cell)
+        if not answered:
             return task
-        self._pass_over(replace(task, cells=tuple(gone)))
+        self._pass_over(replace(task, cells=tuple(answered)))
         return replace(task, cells=tuple(rest))

@@ -36,14 +36,14 @@ def pad(values: Tensor, size: int) -> Tensor:
     return torch.cat([values, values[-1:].expand(lacking, *values.shape[1:])]) if lacking else values
 
 
-def checked(found: Tensor, count: int, name: str) -> Tensor:
-    """The output of a model, if it is finite logits of shape (count, classes)."""
-    if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != count or found.shape[1] < 2:
-        shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+def checked(output: Tensor, count: int, name: str) -> Tensor:
+    """The output of a model, if it is finite logits of shape (count, classes); else a ModelError."""
+    if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != count or output.shape[1] < 2:
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ModelError(f"{name} must return logits of shape ({count}, classes), got {shape}.")
-    if not bool(torch.isfinite(found).all()):
+    if not bool(torch.isfinite(output).all()):
         raise ModelError(f"{name} returned NaN or infinite logits. Check its weights and its normalisation.")
-    return found
+    return output
 
 
 def predict(model: Classifier, images: Tensor, *, batch_size: int, name: str = "the model") -> Tensor:
@@ -53,11 +53,11 @@ def predict(model: Classifier, images: Tensor, *, batch_size: int, name: str = "
         ModelError: the model, by its `name`, raised, or its output is not finite numbers of shape (n, classes).
     """
     with named_errors(name), torch.no_grad():
-        found = [
-            checked(model(laid_out(model, pad(images[a:b], size))), size, name)[: b - a]
-            for a, b, size in batches(len(images), batch_size)
-        ]
-    return torch.cat(found)
+        logits = []
+        for start, stop, size in batches(len(images), batch_size):
+            batch = laid_out(model, pad(images[start:stop], size))
+            logits.append(checked(model(batch), size, name)[: stop - start])
+    return torch.cat(logits)
 
 
 def classes_of(model: Classifier, images: Tensor, name: str) -> int:
@@ -80,16 +80,16 @@ def screened(low: Tensor, exact: Callable[[Tensor], Tensor]) -> tuple[Tensor, in
     Returns:
         (n, classes) logits, exact in the rows that were repeated, and how many those are.
     """
-    found, n = low.clone(), len(low)
+    logits, n = low.clone(), len(low)
     first, second = low.topk(2, dim=1).values.unbind(1)
     gap = first - second
     order = gap.argsort(stable=True)
     done, target = 0, min(FIRST, n)
     while done < target:
         rows = order[done:target]
-        found[rows] = exact(rows)
+        logits[rows] = exact(rows)
         winner = low[rows].argmax(1)
         # The winner's lead is negative where float32 decides otherwise.
-        error = float((negative_margin(found[rows], winner) + gap[rows]).abs().max())
+        error = float((negative_margin(logits[rows], winner) + gap[rows]).abs().max())
         done, target = target, max(target, int((gap < SAFETY * error).sum()))
-    return found, done
+    return logits, done

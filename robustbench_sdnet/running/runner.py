@@ -90,11 +90,11 @@ def run(
     store.add_cells(by_id, count)
     with_images = _with_images(cells, keep_images)
     stored = store.ranges()
-    sound = _with_their_images(stored, cells, store.images, with_images, count, keep_images)
-    todo = tasks(cells, sound, count, pixels=prod(worker.data.image_shape), device=worker.device)
+    usable = _with_their_images(stored, cells, store.images, with_images, count, keep_images)
+    todo = tasks(cells, usable, count, pixels=prod(worker.data.image_shape), device=worker.device)
     progress = Progress(
         shards=sum(len(task.cells) for task in todo),
-        stored=sum(start < count for cell_id in by_id for start, _ in sound.get(cell_id, ())),
+        stored=sum(start < count for cell_id in by_id for start, _ in usable.get(cell_id, ())),
         failed=dict(failed),
     )
     on_progress(progress)
@@ -161,8 +161,9 @@ def _with_their_images(
     count: int,
     keep_all: bool,
 ) -> dict[str, Sequence[Range]]:
-    """What is stored, but for attacks whose images a later cell needs, or all are to be kept of, and are gone."""
-    found = dict(stored)
+    """The stored ranges of samples, without those of attacks whose images are gone, where a later cell needs them or
+    all are to be kept."""
+    usable = dict(stored)
     children: dict[str, list[str]] = defaultdict(list)
     for cell in cells:
         for parent in cell.parents:
@@ -171,14 +172,15 @@ def _with_their_images(
     for cell_id in dict.fromkeys(cell.id for cell in reversed(cells) if cell.id in with_images):
         if cell_id not in stored:
             continue
-        theirs = [found.get(child, ()) for child in children[cell_id]]
-        found[cell_id] = [
-            (a, b)
-            for a, b in stored[cell_id]
-            if not (keep_all or any(any(missing((a, min(b, count)), ranges)) for ranges in theirs))
-            or kept.fetch(cell_id, a, b) is not None
-        ]
-    return found
+        ranges_of_children = [usable.get(child, ()) for child in children[cell_id]]
+        with_their_images: list[Range] = []
+        for start, stop in stored[cell_id]:
+            wanted = start, min(stop, count)
+            needed = keep_all or any(any(missing(wanted, ranges)) for ranges in ranges_of_children)
+            if not needed or kept.fetch(cell_id, start, stop) is not None:
+                with_their_images.append((start, stop))
+        usable[cell_id] = with_their_images
+    return usable
 
 
 class Parents:
@@ -206,9 +208,9 @@ class Parents:
         for cell in task.cells:
             for parent in cell.parents:
                 if cell.needs_images or cell.id in self._with_images:
-                    found = self._images.fetch(parent, task.start, task.stop)
-                    if found is not None:
-                        images[parent] = found
+                    parent_images = self._images.fetch(parent, task.start, task.stop)
+                    if parent_images is not None:
+                        images[parent] = parent_images
                 if cell.kind != "transfer":
                     outcome = self._outcome(parent, task.start, task.stop)
                     if outcome is not None and len(outcome) == task.stop - task.start:
