@@ -34,10 +34,10 @@ def table(rows: Sequence[Record]) -> str:
 def lowest(rows: Sequence[Record]) -> list[Record]:
     """The answers with the lowest accuracy under a corruption or at a budget; none where all are equal."""
     attacks = [row for row in rows if row["kind"] in ("attack", "worst_case") and row["eps"] is not None]
-    asked = [*(row for row in rows if row["kind"] == "corruption"), *attacks]
-    least = min((row["accuracy"] for row in asked), default=0.0)
-    found = [row for row in asked if row["accuracy"] == least]
-    return found if len(found) < len(asked) else []
+    ranked = [*(row for row in rows if row["kind"] == "corruption"), *attacks]
+    least = min((row["accuracy"] for row in ranked), default=0.0)
+    worst = [row for row in ranked if row["accuracy"] == least]
+    return worst if len(worst) < len(ranked) else []
 
 
 def fitted(
@@ -57,11 +57,12 @@ def fitted(
     for i in (*wrapped, *(i for i, name in enumerate(headers) if name == "n")):
         above = f"{headers[i]}: {lines[0][i]}"
         if len(lines) > 1 and len({str(line[i]) for line in lines}) == 1 and len(above) <= room:
-            others = [place for place in range(len(headers)) if place != i]
-            kept = [[line[place] for place in others] for line in lines]
-            names, sides = ([of[place] for place in others] for of in (headers, aligned))
+            kept = [position for position in range(len(headers)) if position != i]
             return f"{above}\n\n" + fitted(
-                kept, names, sides, [place - (place > i) for place in wrapped if place != i]
+                [[line[position] for position in kept] for line in lines],
+                [headers[position] for position in kept],
+                [aligned[position] for position in kept],
+                [position - (position > i) for position in wrapped if position != i],
             )
     columns = [[str(cell) for cell in column] for column in zip(headers, *lines, strict=True)]
     widths = [max(map(len, column)) for column in columns]
@@ -133,21 +134,23 @@ def _severities(rows: Sequence[Record], worst: Sequence[Record]) -> str:
     names = list(dict.fromkeys(row["perturbation"] for row in rows))
     severities = sorted({row["severity"] or 0 for row in rows})
     questions = dict.fromkeys(_question(row) for row in rows)
-    found = {_place(row): row["accuracy"] for row in rows}
+    accuracies = {_place(row): row["accuracy"] for row in rows}
     marked = {_place(row) for row in worst}
     each = [[name] for name in names] if len(names) * len(questions) <= SCREEN else []
     averaged = len(names) > 1 and 0 not in severities  # of levels a mean says nothing
-    rows_of = [*each, names] if averaged or not each else each
     lines = []
     for question in questions:
-        for chosen in rows_of:
-            places = [[(*question, name, severity) for name in chosen] for severity in severities]
-            means = [_mean([found.get(place) for place in own]) for own in places]
-            marks = [MARK if len(own) == 1 and own[0] in marked else "" for own in places]
+        for chosen in [*each, names] if averaged or not each else each:
+            means, cells = [], []
+            for severity in severities:
+                places = [(*question, name, severity) for name in chosen]
+                means.append(_mean([accuracies.get(place) for place in places]))
+                mark = MARK if len(places) == 1 and places[0] in marked else ""
+                cells.append(f"{mark}{_percent(means[-1])}")
+            if len(severities) > 1:
+                cells.append(_percent(_mean(means)))
             label = chosen[0] if len(chosen) == 1 else f"mean of {len(chosen)}"
-            numbers = [f"{mark}{_percent(value)}" for mark, value in zip(marks, means, strict=True)]
-            last = [_percent(_mean(means))] if len(severities) > 1 else []
-            lines.append([question[0], policy_shown(question[1]), label, *numbers, *last, question[2]])
+            lines.append([question[0], policy_shown(question[1]), label, *cells, question[2]])
     columns = [str(severity) if severity else "acc. %" for severity in severities]
     headers = ["model", "lambda", "corruption", *columns, *(["mean"] if len(columns) > 1 else []), "n"]
     aligned = ["left", "right", "left", *["right"] * (len(headers) - 3)]
@@ -167,27 +170,28 @@ def _sequences(rows: Sequence[Record]) -> str:
     """Flips and top-5 distances, and their means over the ten published sequences where all were run alike."""
     lines = []
     for question in dict.fromkeys(map(_question, rows)):
-        here = [row for row in rows if _question(row) == question]
-        steady = {row["perturbation"]: (row["flip_probability"], row["top5_distance"]) for row in here}
-        asked = {_asked_at(label): values for label, values in steady.items()}
-        for how in dict.fromkeys(how for _, how in asked):
-            if all((name, how) in asked for name in MAIN):
-                flips, distances = zip(*(asked[name, how] for name in MAIN), strict=True)
-                steady[f"mean of the ten {how}".rstrip()] = sum(flips) / 10, sum(distances) / 10
         model, lam, n, _ = question
-        lines += [
-            [model, policy_shown(lam), name, share_text(flips, 2), f"{distance:.3f}", n]
-            for name, (flips, distance) in steady.items()
-        ]
+        same = [row for row in rows if _question(row) == question]
+        steady = {row["perturbation"]: (row["flip_probability"], row["top5_distance"]) for row in same}
+        by_difficulty: dict[str, dict[str, tuple[float, float]]] = {}
+        for label, values in steady.items():
+            name, difficulty = _name_and_difficulty(label)
+            by_difficulty.setdefault(difficulty, {})[name] = values
+        for difficulty, by_name in by_difficulty.items():
+            if all(name in by_name for name in MAIN):
+                flips, distances = zip(*(by_name[name] for name in MAIN), strict=True)
+                steady[f"mean of the ten {difficulty}".rstrip()] = sum(flips) / 10, sum(distances) / 10
+        for name, (flip, shift) in steady.items():
+            lines.append([model, policy_shown(lam), name, share_text(flip, 2), f"{shift:.3f}", n])
     headers = ["model", "lambda", "sequence", "flips %", "top-5 dist.", "n"]
     aligned = ["left", "right", "left", *["right"] * 3]
     return fitted(lines, headers, aligned, (0, 1, 2)) if lines else ""
 
 
-def _asked_at(label: str) -> tuple[str, str]:
-    """A sequence's name, and what it was asked at, such as "(difficulty 2)"; without the seed, which only some have."""
-    name, opening, how = without_seed(label).partition("(")
-    return name, opening + how
+def _name_and_difficulty(label: str) -> tuple[str, str]:
+    """A sequence's name, and its difficulty as "(difficulty 2)", empty at 1; without the seed, which only some have."""
+    name, opening, difficulty = without_seed(label).partition("(")
+    return name, opening + difficulty
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
