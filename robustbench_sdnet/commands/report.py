@@ -105,10 +105,9 @@ def report(
         with_pictures=with_pictures,
     )
     is_data = FORMATS[format_name].is_data
-    for line in (
-        disputed(sources.snapshot) if FORMATS[format_name].is_rows else ()
-    ):  # documents say it themselves
-        warn(line)
+    if FORMATS[format_name].is_rows:  # documents say it themselves
+        for line in disputed(sources.snapshot):
+            warn(line)
     if isinstance(written, Path):
         say_of(written, f"Wrote {written}", err=is_data)
     else:
