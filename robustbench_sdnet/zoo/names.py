@@ -39,13 +39,13 @@ def source_text(source: object) -> str:
         "Name a function that returns it, package.module:function, or the file that save_model made of it."
     )
     text = named(source, "A model", remedy)
-    path, found = path_of(text.partition("?")[0]), []
-    began = re.compile(re.escape(path.name) + r"-\d{8}-\d{6}(_\d+)?")
+    path, runs = path_of(text.partition("?")[0]), []
+    with_time = re.compile(re.escape(path.name) + r"-\d{8}-\d{6}(_\d+)?")
     with suppress(OSError):  # no such folder, or one that cannot be read: then it is no run
         if not path.exists():
-            every = path.parent.iterdir()
-            found = [each for each in every if began.fullmatch(each.name) and (each / LAST).is_file()]
-    return str(max(found, key=lambda run: natural(run.name))) if found else text
+            folders = path.parent.iterdir()
+            runs = [run for run in folders if with_time.fullmatch(run.name) and (run / LAST).is_file()]
+    return str(max(runs, key=lambda run: natural(run.name))) if runs else text
 
 
 def kind_of(source: str) -> str:
@@ -54,20 +54,13 @@ def kind_of(source: str) -> str:
     An InputError names the nearest model of the zoo.
     """
     name = source.partition("?")[0]
-    prefix, colon, rest = name.partition(":")
+    prefix, colon, model = name.partition(":")
     if colon and prefix in INSTALL:
-        if not rest:
+        if not model:
             raise InputError(f"'{source}' names no model. Write {prefix}:NAME.")
         return prefix
     path = path_of(name)
-    file, dot, function = name.rpartition(".py")
-    if dot and function[:1] in ("", ":"):
-        folder, module = path_of(file).parent, path_of(file).name
-        place = "" if str(folder) == "." else f" with PYTHONPATH={shlex.quote(str(folder))}"
-        function = function[1:] or "function"
-        raise InputError(
-            f"Model '{source}': a function is named by its module. Write {module}:{function}{place}."
-        )
+    _refuse_python_file(name, source)
     if path.is_dir():
         return "run"
     if path.suffix in _PICKLED:
@@ -85,6 +78,19 @@ def kind_of(source: str) -> str:
     with suppress(OSError):  # no such folder, or one that cannot be read
         known += [str(run) for run in path.parent.iterdir() if (run / LAST).is_file()]
     raise unknown("model", source, known)
+
+
+def _refuse_python_file(name: str, source: str) -> None:
+    """An InputError for "folder/file.py" and "folder/file.py:function", with what to write in its place."""
+    file, suffix, function = name.rpartition(".py")
+    if not suffix or function[:1] not in ("", ":"):
+        return
+    folder, module = path_of(file).parent, path_of(file).name
+    environment = "" if str(folder) == "." else f" with PYTHONPATH={shlex.quote(str(folder))}"
+    raise InputError(
+        f"Model '{source}': a function is named by its module. "
+        f"Write {module}:{function[1:] or 'function'}{environment}."
+    )
 
 
 def check_source(source: str | Path) -> None:
@@ -194,6 +200,7 @@ def own_checkpoint(source: str) -> Path:
 
 
 def _file(kind: str, source: str) -> Path:
+    """The file of a run, a checkpoint or a name of the zoo; InputError for none."""
     if kind == "run":
         return run_checkpoint(path_of(source))
     return zoo_checkpoint(source) if kind == "zoo" else path_of(source)
@@ -215,9 +222,10 @@ def find_models(data: str, *, train_hash: str | None = None, runs: str | Path = 
             they were called.
         runs: the folder of runs.
     """
-    here = ((item.name, local_path(item)) for item in entries())
-    zoo = [replace(read_card(path), name=name, source=name) for name, path in here if path is not None]
-    cards = [*_run_cards(path_of(runs)), *zoo]
+    cards = _run_cards(path_of(runs))
+    for item in entries():
+        if (path := local_path(item)) is not None:
+            cards.append(replace(read_card(path), name=item.name, source=item.name))
     return [card for card in cards if card.data == data or (train_hash and card.data_hash == train_hash)]
 
 
@@ -228,7 +236,7 @@ def newest_run(runs: str | Path = "runs") -> ModelCard | None:
 
 def _run_cards(folder: Path) -> list[ModelCard]:
     """Cards of the readable runs, the newest first; one that is damaged or not yet saved is not at hand."""
-    found = []
+    written = []
     try:
         runs = [*folder.iterdir()] if folder.is_dir() else []
     except OSError as error:
@@ -237,7 +245,7 @@ def _run_cards(folder: Path) -> list[ModelCard]:
         try:
             path = run_checkpoint(run)
             card = replace(read_card(path), name=run.name, source=str(run))
-            found.append((path.stat().st_mtime_ns, run.name, card))
+            written.append((path.stat().st_mtime_ns, run.name, card))
         except (SdnetBenchError, OSError):
             continue
-    return [card for _, _, card in sorted(found, key=lambda item: item[:2], reverse=True)]
+    return [card for _, _, card in sorted(written, key=lambda run: run[:2], reverse=True)]

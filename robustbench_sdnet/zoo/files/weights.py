@@ -91,16 +91,18 @@ def _not_ours(model: nn.Module) -> InputError:
 
 
 def _stored_tensors(model: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
+    """What is saved of a model, on the CPU; weights of convolutions and linear layers as `dtype` where it is one."""
     tensors = {}
     for key, value in model.state_dict().items():
-        if _is_stored(key):
-            convert = value.is_floating_point() and key.endswith("weight") and value.dim() > 1
-            kept = value.detach().to("cpu", dtype if dtype and convert else value.dtype)
-            if bool(value.isfinite().all()) and not bool(kept.isfinite().all()):
-                raise InputError(
-                    f"{key} has values beyond those of {kept.dtype}. Keep its type (zoo export --float32)."
-                )
-            tensors[key] = kept.contiguous().clone()
+        if not _is_stored(key):
+            continue
+        convert = value.is_floating_point() and key.endswith("weight") and value.dim() > 1
+        stored = value.detach().to("cpu", dtype if dtype and convert else value.dtype)
+        if bool(value.isfinite().all()) and not bool(stored.isfinite().all()):
+            raise InputError(
+                f"{key} has values beyond those of {stored.dtype}. Keep its type (zoo export --float32)."
+            )
+        tensors[key] = stored.contiguous().clone()
     return tensors
 
 
@@ -164,13 +166,13 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 def check_fit(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """Raise a CheckpointError where names or shapes differ from a model's (the power iteration's may lack)."""
-    own = {key: value for key, value in model.state_dict().items() if _is_stored(key)}
-    wrong = [f"{key} is missing" for key in own if key not in tensors]
-    wrong += [f"{key} is unknown" for key in tensors if key not in own and _is_stored(key)]
+    expected = {key: value.shape for key, value in model.state_dict().items() if _is_stored(key)}
+    wrong = [f"{key} is missing" for key in expected if key not in tensors]
+    wrong += [f"{key} is unknown" for key in tensors if key not in expected and _is_stored(key)]
     wrong += [
-        f"{key} is {list(tensors[key].shape)}, not {list(value.shape)}"
-        for key, value in own.items()
-        if key in tensors and tensors[key].shape != value.shape
+        f"{key} is {list(tensors[key].shape)}, not {list(shape)}"
+        for key, shape in expected.items()
+        if key in tensors and tensors[key].shape != shape
     ]
     if wrong:
         raise CheckpointError(

@@ -157,7 +157,7 @@ def refresh_step_sizes(model: nn.Module, *, tolerance: float = 1e-5, max_steps: 
     Args:
         model: any model; without sparse coding layers nothing happens.
         tolerance: a layer is done when ten more power iterations raise L by less than this fraction.
-        max_steps: at most this many power iterations per layer.
+        max_steps: at most this many power iterations per layer, in rounds of ten of which one is always made.
     """
     for layer in csc_layers(model):
         layer.refresh(tolerance, max_steps)

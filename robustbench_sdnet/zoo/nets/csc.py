@@ -181,7 +181,7 @@ class SparseCoding(nn.Module):
         self.step_size.fill_(STEP_FRACTION / largest)
 
     def _largest(self, atoms: Tensor, tolerance: float = 1e-5, max_steps: int = 2000) -> tuple[Tensor, float]:
-        """Where the power iteration ends, and L."""
+        """Where the power iteration ends, and L; in rounds of `_ROUND` steps, of which one is always made."""
         vector, last = _start_vector(tuple(self.power_vector.shape)).to(self.power_vector), 0.0
         for _ in range(max(max_steps // _ROUND, 1)):
             vector, bound = power_iterations(vector, atoms, self.operator, _ROUND)

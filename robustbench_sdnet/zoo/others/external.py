@@ -112,6 +112,7 @@ def load_external(kind: str, source: str) -> nn.Module:
 
 
 def _loaded(kind: str, source: str, name: str) -> Loaded:
+    """What the loader of a kind makes of a name; a ModelError where its weights cannot be downloaded."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # other packages' warnings are not this tool's to print
@@ -150,18 +151,22 @@ def describe_external(kind: str, source: str, size: Sequence[int]) -> ModelCard:
     from .fingerprint import fingerprint, repeatable, takes_lambda
 
     model = load_external(kind, source)
-    numbers, randomised = fingerprint(model, size)
-    free = randomised and not repeatable(model, size)
-    code = _code_of(model, kind, source)
+    answers, randomised = fingerprint(model, size)
+    unseeded = randomised and not repeatable(model, size)
     options = dict(model.options) if isinstance(model, Classifier) else {}
-    options |= {"code": code}
-    options |= {"file": sha256_of(file_of(source))} if kind == "exported" else {}
-    options |= {"randomised": True} if randomised else {}
-    options |= {"unseeded": True} if free else {}
+    options["code"] = _code_of(model, kind, source)
+    if kind == "exported":
+        options["file"] = sha256_of(file_of(source))
+    if randomised:
+        options["randomised"] = True
+    if unseeded:
+        options["unseeded"] = True
     layers = csc_layers(model) if takes_lambda(model, size) else []
+    mean: Statistics = ()
+    std: Statistics = ()
     normalise = getattr(model, "normalise", None)
-    stated = (normalise.mean, normalise.std) if isinstance(normalise, Normalise) else None
-    mean, std = (tuple(values.flatten().tolist()) for values in stated) if stated else ((), ())
+    if isinstance(normalise, Normalise):
+        mean, std = (tuple(values.flatten().tolist()) for values in (normalise.mean, normalise.std))
     try:
         weights = weights_hash(model)
     except Exception as error:  # tensors without values, of a layer that no call has filled
@@ -176,7 +181,7 @@ def describe_external(kind: str, source: str, size: Sequence[int]) -> ModelCard:
         lam=layers[0].coding.lam if layers else None,
         mean=mean,
         std=std,
-        fingerprint=numbers,
+        fingerprint=answers,
     )
 
 
@@ -206,6 +211,7 @@ def check_same(model: nn.Module, spec: ModelSpec, kind: str, weights: str, size:
 
 
 def _code_of(model: nn.Module, kind: str, source: str) -> str:
+    """The `code.code_hash` of a model, from the module of its function on where that built it."""
     from .code import code_hash
 
     with working_folder_importable():
@@ -213,4 +219,5 @@ def _code_of(model: nn.Module, kind: str, source: str) -> str:
 
 
 def _module_of(source: str) -> str:
+    """The module in "package.module:function?mean=...&std=..."."""
     return source.partition("?")[0].partition(":")[0]

@@ -58,11 +58,11 @@ def fingerprint(model: nn.Module, size: Sequence[int]) -> tuple[tuple[float, ...
 
 def repeatable(model: nn.Module, size: Sequence[int]) -> bool:
     """Whether a randomised model draws from generators that can be seeded: torch's, NumPy's, Python's."""
-    images, found = _images(size), []
+    images, logits = _images(size), []
     for _ in range(CALLS):
         with _calls(), seeded(0, "repeatable"):
-            found.append(model(images).double().numpy())
-    return _alike(*_without_masks(*found))
+            logits.append(model(images).double().numpy())
+    return _alike(*_without_masks(*logits))
 
 
 def takes_lambda(model: nn.Module, size: Sequence[int]) -> bool:
@@ -84,6 +84,7 @@ def _calls() -> Iterator[None]:
 
 
 def _alike(first: Logits, *others: Logits) -> bool:
+    """Whether answers to the same images are equal but for what threads round."""
     return all(np.allclose(first, other, rtol=0, atol=REPEATABLE * np.abs(first).max()) for other in others)
 
 
@@ -95,6 +96,7 @@ def _without_masks(first: Logits, *others: Logits) -> list[Logits]:
 
 
 def _images(size: Sequence[int]) -> torch.Tensor:
+    """(IMAGES, 3, *size) float32 uniform in [0, 1), the same everywhere."""
     return torch.from_numpy(np.random.default_rng(0).random((IMAGES, 3, *size), dtype=np.float32))
 
 
@@ -116,12 +118,12 @@ def check_unchanged(
             f"{spec.name} is another file than when this run began: it was written anew, or differs on this machine. "
             "Run the same command again."
         )
-    drawn = dict(spec.options).get("randomised")
-    if drawn and not _has_weights(model, spec) and _keeps_weights(again(), size):
+    randomised = dict(spec.options).get("randomised")
+    if randomised and not _has_weights(model, spec) and _keeps_weights(again(), size):
         raise _other_weights(spec)
     if spec.fingerprint:
-        found, _ = fingerprint(model, [int(side) for side in spec.fingerprint[:2]])
-        if not same_answers(found, spec.fingerprint):
+        answers, _ = fingerprint(model, [int(side) for side in spec.fingerprint[:2]])
+        if not same_answers(answers, spec.fingerprint):
             if weights_hash(model) != spec.weights:
                 raise _other_weights(spec)
             raise ModelError(

@@ -68,16 +68,16 @@ def _entries(text: str, index: Path) -> tuple[Entry, ...]:
     models = raw.get("models") if isinstance(raw, dict) else None
     if not isinstance(models, list):
         raise CheckpointError(f"'{index}' is not an index of models: it holds no list under 'models'.")
-    found = []
+    listed = []
     for position, model in enumerate(models):
         missing = [key for key in _REQUIRED if not isinstance(model, dict) or model.get(key) is None]
         if missing:
             raise CheckpointError(f"'{index}', model {position + 1}: {', '.join(missing)} missing.")
         try:
-            found.append(Entry(**model))
+            listed.append(Entry(**model))
         except TypeError as error:
             raise CheckpointError(f"'{index}', model {position + 1}: {error}.") from None
-    return tuple(found)
+    return tuple(listed)
 
 
 def entry(name: str, index: Path = INDEX) -> Entry:
@@ -111,13 +111,15 @@ def cached_path(item: Entry) -> Path:
     return cache_folder() / f"{item.name.replace('/', '-')}-{item.sha256[:12]}.safetensors"
 
 
-def _own_place(source: str) -> Path:
+def _cached_by_address(source: str) -> Path:
     """Where what is no model of the zoo is kept: under its own name, in a folder that belongs to its address alone."""
-    if url := _is_url(source):
+    if _is_url(source):
         check_address(source)
-    origin = source if url else str(path_of(source).resolve())
-    name = PurePosixPath(urlsplit(source).path if url else origin).name
-    return cache_folder() / hashlib.sha256(os.fsencode(origin)).hexdigest()[:12] / name
+        address, name = source, PurePosixPath(urlsplit(source).path).name
+    else:
+        path = path_of(source).resolve()
+        address, name = str(path), path.name
+    return cache_folder() / hashlib.sha256(os.fsencode(address)).hexdigest()[:12] / name
 
 
 def _is_url(text: str) -> bool:
@@ -139,10 +141,10 @@ def local_path(item: Entry, index: Path = INDEX) -> Path | None:
         return fetched  # was what the index says when it came
     # A checkout holds the larger weights in weights/ at its root, two folders above the index.
     places = () if _is_url(item.source) else (index.parent / item.source, index.parents[2] / item.source)
-    found = [path for path in places if path.is_file()]
-    if len(found) > 1:
-        found = [path for path in found if sha256_of(path) == item.sha256.lower()] or found
-    return found[0] if found else None
+    files = [path for path in places if path.is_file()]
+    if len(files) > 1:
+        files = [path for path in files if sha256_of(path) == item.sha256.lower()] or files
+    return files[0] if files else None
 
 
 def listing(item: Entry) -> dict[str, Any]:
@@ -160,8 +162,8 @@ def at_hand(source: str, sha256: str | None = None, index: Path = INDEX) -> Path
     if not _is_zoo_name(source):
         return None
     item = entry(source, index)
-    here = local_path(item, index)
-    return here if here is not None and sha256_of(here) == (sha256 or item.sha256).lower() else None
+    file = local_path(item, index)
+    return file if file is not None and sha256_of(file) == (sha256 or item.sha256).lower() else None
 
 
 def fetch(
@@ -193,39 +195,40 @@ def fetch(
     if not _is_zoo_name(source):
         if place is not None:
             raise InputError(f"--from is where the zoo's files are, and '{source}' names none. Leave it out.")
-        found, target = source, _own_place(source)
-    elif (here := at_hand(source, sha256, index)) is not None:
-        return here
+        address, target = source, _cached_by_address(source)
+    elif (file := at_hand(source, sha256, index)) is not None:
+        return file
     else:
         item = entry(source, index)
         sha256 = sha256 or item.sha256.lower()
-        found, target = _location(item, place, local_path(item, index)), cached_path(item)
-    if not _is_url(found):
-        return _copy(path_of(found), target, sha256)
+        address, target = _address(item, place, index), cached_path(item)
+    if not _is_url(address):
+        return _copy(path_of(address), target, sha256)
     checksum = None if sha256 is None else f"sha256:{sha256}"
-    download(found, target, checksum=checksum, most=MOST, check=read_card)
+    download(address, target, checksum=checksum, most=MOST, check=read_card)
     return target
 
 
-def _location(item: Entry, place: str | None, here: Path | None) -> str:
+def _address(item: Entry, place: str | None, index: Path) -> str:
+    """The URL or path to fetch a model of the zoo from; an InputError where nothing says it."""
     place = place or weights_place(item)
     if place is not None:
         return f"{place.rstrip('/')}/{item.source.rpartition('/')[2]}"
-    if not _is_url(item.source):
-        if here is not None:
-            return str(here)
-        raise InputError(
-            f"'{item.name}' does not ship with the package: {item.source} is in the project's repository. "
-            "Give that folder or its URL with --from, or set SDNET_BENCH_WEIGHTS to it."
-        )
-    return item.source
+    if _is_url(item.source):
+        return item.source
+    if (file := local_path(item, index)) is not None:
+        return str(file)
+    raise InputError(
+        f"'{item.name}' does not ship with the package: {item.source} is in the project's repository. "
+        "Give that folder or its URL with --from, or set SDNET_BENCH_WEIGHTS to it."
+    )
 
 
 def check_sha256(path: Path, expected: str) -> None:
     """Raise a CheckpointError unless a file has this SHA-256."""
-    if (found := sha256_of(path)) != expected.lower():
+    if (actual := sha256_of(path)) != expected.lower():
         raise CheckpointError(
-            f"'{path}' is damaged or another file: its SHA-256 is {found}, expected {expected}."
+            f"'{path}' is damaged or another file: its SHA-256 is {actual}, expected {expected}."
         )
 
 

@@ -90,15 +90,15 @@ def add_to_zoo(
     data = check_zoo_name(name)
     file = f"{name.replace('/', '-')}.safetensors"
     place = index.parent / "weights" if folder is None else path_of(folder)
-    own = read_card(own_checkpoint(str(checkpoint)))
-    stated = own.accuracy if accuracy is None else accuracy
-    said, init = _told(own.recipe)
+    trained = read_card(own_checkpoint(str(checkpoint)))
+    stated = trained.accuracy if accuracy is None else accuracy
+    stated_recipe, init = _in_words(trained.recipe)
     if stated is None:
         raise InputError(f"'{checkpoint}' states no accuracy. Measure it, and give it as --accuracy.")
-    with tempfile.TemporaryDirectory() as beside:
-        made = Path(beside) / file
-        card = export_model(checkpoint, made, name=name, data=data, accuracy=stated, dtype=dtype)
-        size = made.stat().st_size
+    with tempfile.TemporaryDirectory() as scratch:
+        exported = Path(scratch) / file
+        card = export_model(checkpoint, exported, name=name, data=data, accuracy=stated, dtype=dtype)
+        size = exported.stat().st_size
         if folder is None and size > SHIPPED_BYTES:
             raise InputError(
                 f"'{name}' takes {size / 1e6:.1f} MB; the package ships models up to {SHIPPED_BYTES / 1e6:.0f} MB. "
@@ -108,9 +108,9 @@ def add_to_zoo(
             name=name,
             arch=card.arch,
             data=data,
-            recipe=recipe or said,
+            recipe=recipe or stated_recipe,
             accuracy=round(stated, 6),
-            sha256=sha256_of(made),
+            sha256=sha256_of(exported),
             source=f"{'weights' if folder is None else place.resolve().name}/{file}",
             robust=dict(robust or {}),
             note=note,
@@ -118,18 +118,18 @@ def add_to_zoo(
         )
         # Read before the weights are written, which would stay alone.
         others = [old for old in entries(index) if old.name != name]
-        write_whole(place / file, made.read_bytes())
+        write_whole(place / file, exported.read_bytes())
     write_entries([*others, item], index)
     return item
 
 
-def _told(recipe: Any) -> tuple[str, str]:
-    """A recipe in words, and what it began with; of what a checkpoint may hold, which is anything."""
+def _in_words(recipe: Any) -> tuple[str, str]:
+    """A recipe's name with its epochs, and the weights it began with; a checkpoint may hold anything as its recipe."""
     if isinstance(recipe, str):
         return recipe, ""
-    held: Mapping[str, Any] = recipe if isinstance(recipe, Mapping) else {}
-    train: Any = held.get("train")
+    recipe = recipe if isinstance(recipe, Mapping) else {}
+    train = recipe.get("train")
     train = train if isinstance(train, Mapping) else {}
     epochs = train.get("epochs")
-    after = f", {counted(epochs, 'epoch')}" if isinstance(epochs, int) and epochs else ""
-    return f"{held.get('name') or 'own'}{after}", str(train.get("init") or "")
+    length = f", {counted(epochs, 'epoch')}" if isinstance(epochs, int) and epochs else ""
+    return f"{recipe.get('name') or 'own'}{length}", str(train.get("init") or "")
