@@ -68,30 +68,31 @@ def _look(connection: sa.Connection, *, decoded: bool) -> tuple[list[Damage], di
     reader, present = Reader(), columns(connection)
 
     def query(table: sa.Table) -> sa.Select[Any]:
-        found = select(table, present)
-        is_sqlite = connection.dialect.name == "sqlite"
-        return found.add_columns(sa.literal_column("rowid").label("rowid")) if is_sqlite else found
+        every_row = select(table, present)
+        if connection.dialect.name != "sqlite":
+            return every_row
+        return every_row.add_columns(sa.literal_column("rowid").label("rowid"))
 
-    known = {row["id"]: reader.cell(row) for row in rows(connection, query(CELLS))}
+    cells = {row["id"]: reader.cell(row) for row in rows(connection, query(CELLS))}
     with each_row(connection, query(SHARDS)) as shards:
         for row in shards:
             reader.shard(row, decoded)
     keys = sa.select(*SHARDS.primary_key).order_by(*SHARDS.primary_key)
-    reader.apart((one.cell_id, one.start, one.stop) for one in connection.execute(keys))
+    reader.note_overlaps((key.cell_id, key.start, key.stop) for key in connection.execute(keys))
     for row in rows(connection, query(VERDICTS)):
         reader.verdicts(row)
-    return reader.damages, {cell_id: cell for cell_id, cell in known.items() if cell is not None}
+    return reader.damages, {cell_id: cell for cell_id, cell in cells.items() if cell is not None}
 
 
 def _drop(connection: sa.Connection, damage: Damage) -> int:
     """Drop a row; how many were found."""
     table, key = damage.table, damage.key
-    where = [column == value for column, value in zip(table.primary_key, key, strict=True)]
+    this_row = [column == value for column, value in zip(table.primary_key, key, strict=True)]
     if damage.rowid is not None:
-        where = [sa.literal_column("rowid") == damage.rowid]
-    answers = (sa.select(one.c.cell_id).where(one.c.cell_id == key[0]) for one in (SHARDS, VERDICTS, IMAGES))
+        this_row = [sa.literal_column("rowid") == damage.rowid]
+    answers = [sa.select(of.c.cell_id).where(of.c.cell_id == key[0]) for of in (SHARDS, VERDICTS, IMAGES)]
     if table is CELLS and connection.scalar(sa.union_all(*answers).limit(1)) is not None:
         # What points at the cell stays, and so does the cell, without its question.
         row = sealed(CELLS, {"id": key[0], "spec": "", "parents": canonical([]), "asked": None})
-        return connection.execute(sa.update(CELLS).where(*where).values(row)).rowcount
-    return connection.execute(sa.delete(table).where(*where)).rowcount
+        return connection.execute(sa.update(CELLS).where(*this_row).values(row)).rowcount
+    return connection.execute(sa.delete(table).where(*this_row)).rowcount

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from types import NoneType
@@ -43,17 +43,17 @@ class Shard:
         """Its samples at positions low to high, with their share of the cost: whole counts that add up over parts."""
         if (low, high) == (self.start, self.stop):
             return self
-        before, behind, whole = low - self.start, high - self.start, self.stop - self.start
+        first, end, samples = low - self.start, high - self.start, self.stop - self.start
 
-        def share(x: float) -> float:
-            if isinstance(x, float):
-                return x * (behind - before) / whole
-            return x * behind // whole - x * before // whole
+        def share(total: float) -> float:
+            if isinstance(total, float):
+                return total * (end - first) / samples
+            return total * end // samples - total * first // samples
 
-        cost = {key: share(x) if key in _COUNTED else x for key, x in self.cost.items()}
+        cost = {key: share(value) if key in _COUNTED else value for key, value in self.cost.items()}
         if "silent" in cost:  # some of the gradients, in every part
             cost["gradients"] = cost["silent"] + share(self.cost["gradients"] - self.cost["silent"])
-        outcome = self.outcome.cut(before, behind)
+        outcome = self.outcome.cut(first, end)
         return replace(self, start=low, stop=high, outcome=outcome, cost=cost)
 
     def row(self) -> dict[str, Any]:
@@ -115,10 +115,15 @@ class Damage:
 
     def name(self, cells: Mapping[str, Cell | None]) -> str:
         """What it holds, as a user knows it: the cell by its question where that can be read, and the range."""
-        cell = cells.get(self.key[0])
-        of = f"cell {self.key[0]!s:.24}" + (f" ({cell.words})" if cell else "")
-        what = {"cells": of, "verdicts": f"the diagnostics of {of}"}.get(self.table.name)
-        return f"{what or 'shard {}-{} of {}'.format(*self.key[1:], of)}: {self.reason}"
+        cell_id, *positions = self.key
+        cell = cells.get(cell_id)
+        row = f"cell {cell_id!s:.24}" + (f" ({cell.words})" if cell else "")
+        if self.table is VERDICTS:
+            row = f"the diagnostics of {row}"
+        elif self.table is SHARDS:
+            start, stop = positions
+            row = f"shard {start}-{stop} of {row}"
+        return f"{row}: {self.reason}"
 
 
 class Reader:
@@ -140,19 +145,19 @@ class Reader:
             return None
         return self._read(SHARDS, row, _shard)
 
-    def apart(self, keys: Iterable[tuple[str, int, int]]) -> None:
-        """Name shards, given by their keys in order, of which another holds some images, which would count twice: as
-        where rows of two stores were copied into one."""
+    def note_overlaps(self, keys: Iterable[tuple[str, int, int]]) -> None:
+        """Keep as damages the shards, given by their keys in order, that overlap the one before: its images would
+        count twice, as where rows of two stores were copied into one."""
         damaged = {damage.key for damage in self.damages}
-        last, end = "", 0
+        last_cell, last_stop = "", 0
         for key in keys:
             cell_id, start, stop = key
             if key in damaged:
                 continue
-            if cell_id == last and start < end:
+            if cell_id == last_cell and start < last_stop:
                 self.damages.append(Damage(SHARDS, key, "another shard holds some of its images too"))
             else:
-                last, end = cell_id, stop
+                last_cell, last_stop = cell_id, stop
 
     def verdicts(self, row: Row) -> list[dict[str, Any]] | None:
         """The diagnostics of a row of `verdicts`."""
@@ -206,44 +211,40 @@ _WORDS = {"pass", "warn", "fail", "not_run"}
 
 
 def _verdicts(row: Row) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(row["checks"])
-    if not isinstance(found, list) or not all(map(_is_finding, found)):
+    findings: list[dict[str, Any]] = json.loads(row["checks"])
+    if not isinstance(findings, list) or not all(map(_is_finding, findings)):
         raise StoreError("they are not valid")
-    return found
+    return findings
 
 
-def _is_finding(one: Mapping[str, Any]) -> bool:
-    typed = all(isinstance(one[key], kind) for key, kind in _FINDING.items())
-    return typed and one["verdict"] in _WORDS and isinstance(one.get("images"), int | NoneType)
+def _is_finding(raw: Mapping[str, Any]) -> bool:
+    typed = all(isinstance(raw[key], kind) for key, kind in _FINDING.items())
+    return typed and raw["verdict"] in _WORDS and isinstance(raw.get("images"), int | NoneType)
 
 
 def united(
-    older: Iterable[T], newer: Iterable[T], told: Callable[[T], tuple[str, str, int | None]]
+    older: Iterable[T], newer: Iterable[T], facts: Callable[[T], tuple[str, str, int | None]]
 ) -> list[T]:
-    """By check the newer finding, but for one that was not run or saw fewer images than the older.
+    """Of each check the newer finding, unless the older was run and it was not, or the older saw more images.
 
     Args:
-        told: the check of a finding, its verdict and its images.
+        older, newer: findings, each check at most once in each.
+        facts: the check of a finding, its verdict and its images.
     """
-
-    def seen(one: T) -> tuple[bool, int]:
-        _, verdict, images = told(one)
-        return verdict != "not_run", images or 0
-
-    found = {told(one)[0]: one for one in older}
-    for one in newer:
-        before = found.setdefault(told(one)[0], one)
-        if seen(one) >= seen(before):
-            found[told(one)[0]] = one
-    return list(found.values())
+    best: dict[str, tuple[tuple[bool, int], T]] = {}
+    for finding in (*older, *newer):
+        check, verdict, images = facts(finding)
+        reach = verdict != "not_run", images or 0
+        if check not in best or reach >= best[check][0]:
+            best[check] = reach, finding
+    return [finding for _, finding in best.values()]
 
 
-def refuse(where: str, damages: Iterable[Damage], cells: Mapping[str, Cell | None]) -> None:
-    """Raise a StoreError that says how many rows are damaged, the first by name."""
-    found = list(damages)
-    if found:
-        others = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+def refuse(shown: str, damages: Sequence[Damage], cells: Mapping[str, Cell | None]) -> None:
+    """Raise a StoreError, where rows are damaged, that says how many are, and the first by name."""
+    if damages:
+        others = f" (and {len(damages) - 1} more)" if len(damages) > 1 else ""
         raise StoreError(
-            f"The store {where} is damaged: {found[0].name(cells)}{others}. Run the command that asked for it "
+            f"The store {shown} is damaged: {damages[0].name(cells)}{others}. Run the command that asked for it "
             "('corrupt', 'attack' or 'study') again with --repair, which computes it anew, or restore a copy."
         )

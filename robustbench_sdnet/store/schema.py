@@ -71,14 +71,14 @@ _LOCK = 7_362_153  # of PostgreSQL's advisory locks, so that two drivers do not 
 
 
 @lru_cache
-def _told(table: sa.Table) -> tuple[str, ...]:
+def _column_names(table: sa.Table) -> tuple[str, ...]:
     return tuple(column.name for column in table.columns)
 
 
 def checksum(table: sa.Table, row: Mapping[str, Any]) -> str:
     """The SHA-256 of everything else in a row, types and lengths included."""
     digest = hashlib.sha256()
-    for name in _told(table):
+    for name in _column_names(table):
         if name != "checksum":
             value = row[name]
             raw = value if isinstance(value, bytes) else repr(value).encode(errors="backslashreplace")
@@ -116,12 +116,12 @@ def insert_once(connection: sa.Connection, table: sa.Table, *rows: Mapping[str, 
 
 def select(table: sa.Table, present: Mapping[str, set[str]]) -> sa.Select[Any]:
     """All of a table as it lies there, NULL for columns that are not `present`, in an older version."""
-    there = present.get(table.name, ())
-    wanted = (
-        (sa.type_coerce(column, sa.types.NullType) if column.name in there else sa.null()).label(column.name)
-        for column in table.columns
-    )
-    return cast("sa.Select[Any]", sa.select(*wanted).select_from(table))
+    names = present.get(table.name, ())
+    values = []
+    for column in table.columns:
+        value = sa.type_coerce(column, sa.types.NullType) if column.name in names else sa.null()
+        values.append(value.label(column.name))
+    return cast("sa.Select[Any]", sa.select(*values).select_from(table))
 
 
 def rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
@@ -133,34 +133,30 @@ def rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any
 def each_row(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[Iterator[dict[str, Any]]]:
     """The same one after the other, where all would take too much memory; a server sends a few at a time."""
     few = {"stream_results": True, "max_row_buffer": 50}
-    with connection.execute(query, execution_options=few) as found:
-        yield _named(found)
+    with connection.execute(query, execution_options=few) as result:
+        yield _named(result)
 
 
-def _named(found: sa.CursorResult[Any]) -> Iterator[dict[str, Any]]:
-    names = list(map(str, found.keys()))
-    for row in found:
+def _named(result: sa.CursorResult[Any]) -> Iterator[dict[str, Any]]:
+    names = list(map(str, result.keys()))
+    for row in result:
         yield dict(zip(names, row, strict=True))
 
 
 def columns(connection: sa.Connection) -> dict[str, set[str]]:
     """The columns of every table of this schema that a store has."""
     inspector = sa.inspect(connection)
-    there = set(inspector.get_table_names())
-    return {
-        name: {column["name"] for column in inspector.get_columns(name)}
-        for name in METADATA.tables
-        if name in there
-    }
+    tables = set(inspector.get_table_names()) & METADATA.tables.keys()
+    return {name: {column["name"] for column in inspector.get_columns(name)} for name in tables}
 
 
-def opened(connection: sa.Connection, where: str, read_only: bool, repair: bool) -> dict[str, set[str]]:
+def opened(connection: sa.Connection, shown: str, read_only: bool, repair: bool) -> dict[str, set[str]]:
     """Make a store ready, or where nothing may be written look whether it is one.
 
     Tables of other programs are never changed. A file that holds some is theirs; a schema of PostgreSQL may be shared.
 
     Args:
-        where: the store's URL, for messages.
+        shown: the store's URL, for messages.
         repair: write the version anew where it is no number.
 
     Returns:
@@ -173,45 +169,45 @@ def opened(connection: sa.Connection, where: str, read_only: bool, repair: bool)
     is_postgresql = connection.dialect.name == "postgresql"
     if is_postgresql and not read_only:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-    there = columns(connection)
-    ours = _ours(connection, there)
+    present = columns(connection)
+    ours = _ours(connection, present)
     if len(ours) < 2:
-        others = sa.inspect(connection).get_table_names()
-        if there or (others and (read_only or not is_postgresql)):
-            raise StoreError(f"{where} is a database of other tables, not a store.")
+        all_tables = sa.inspect(connection).get_table_names()
+        if present or (all_tables and (read_only or not is_postgresql)):
+            raise StoreError(f"{shown} is a database of other tables, not a store.")
         if read_only:
-            raise StoreError(nothing_at(where, "is empty"))
-    found = None
+            raise StoreError(nothing_at(shown, "is empty"))
+    version = None
     if META.name in ours:  # before its tables, which a newer version may have changed
-        found = _version(connection)
-        _check_version(found, where, repair)
-    if foreign := there.keys() - ours:
+        version = _version(connection)
+        _check_version(version, shown, repair)
+    if foreign := present.keys() - ours:
         raise StoreError(
-            f"The store {where} is damaged, or shares its database with a table '{min(foreign)}' of another program. "
+            f"The store {shown} is damaged, or shares its database with a table '{min(foreign)}' of another program. "
             "Restore a copy, or name another --store."
         )
     if read_only:
-        _check_whole(where, ours)
-        return there
-    _create_or_migrate(connection, found)
+        _check_whole(shown, ours)
+        return present
+    _create_or_migrate(connection, version)
     return columns(connection)
 
 
-def _ours(connection: sa.Connection, there: Iterable[str]) -> set[str]:
+def _ours(connection: sa.Connection, present: Iterable[str]) -> set[str]:
     """Those of the tables that are a store's, of whatever version: others may have tables of the same names."""
     inspector, ours = sa.inspect(connection), set()
-    for name in there:
-        filled = {column["name"] for column in inspector.get_columns(name) if not column["nullable"]}
-        if {column.name for column in METADATA.tables[name].columns if not column.nullable} <= filled:
+    for name in present:
+        not_null = {column["name"] for column in inspector.get_columns(name) if not column["nullable"]}
+        if {column.name for column in METADATA.tables[name].columns if not column.nullable} <= not_null:
             ours.add(name)
     return ours
 
 
-def _check_whole(where: str, ours: set[str]) -> None:
+def _check_whole(shown: str, ours: set[str]) -> None:
     """Refuse a store without a table that all versions have."""
     if lost := {META.name, CELLS.name, SHARDS.name, VERDICTS.name} - ours:
         raise StoreError(
-            f"The store {where} is damaged: its table '{min(lost)}' is missing. 'corrupt', 'attack' or 'study' makes "
+            f"The store {shown} is damaged: its table '{min(lost)}' is missing. 'corrupt', 'attack' or 'study' makes "
             "it anew, and what it held is computed again."
         )
 
@@ -219,10 +215,10 @@ def _check_whole(where: str, ours: set[str]) -> None:
 def _create_or_migrate(connection: sa.Connection, version: Any) -> None:
     """Make the tables, or add to a store of an older version, as it says, what it lacks."""
     METADATA.create_all(connection)
-    there = columns(connection)
+    present = columns(connection)
     for table in METADATA.tables.values():
         for column in table.columns:
-            if column.name not in there[table.name]:
+            if column.name not in present[table.name]:
                 kind = column.type.compile(connection.dialect)
                 connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
     if version != str(SCHEMA_VERSION):
@@ -235,17 +231,17 @@ def _version(connection: sa.Connection) -> Any:
     return {row["key"]: row["value"] for row in rows(connection, sa.select(META))}.get("schema")
 
 
-def _check_version(found: Any, where: str, repair: bool) -> None:
+def _check_version(version: Any, shown: str, repair: bool) -> None:
     """Refuse a store that a newer version wrote, or whose version cannot be read and is not to be written anew."""
-    if not (isinstance(found, str) and re.fullmatch(r"[1-9]\d{0,5}", found, re.ASCII)):
+    if not (isinstance(version, str) and re.fullmatch(r"[1-9]\d{0,5}", version, re.ASCII)):
         if repair:
             return
         raise StoreError(
-            f"The store {where} is damaged: its schema reads {found!r:.40}. "
+            f"The store {shown} is damaged: its schema reads {version!r:.40}. "
             "'corrupt', 'attack' or 'study' with --repair repairs it."
         )
-    if int(found) > SCHEMA_VERSION:
+    if int(version) > SCHEMA_VERSION:
         raise StoreError(
-            f"The store {where} has schema {found}, but this version reads up to {SCHEMA_VERSION}. "
+            f"The store {shown} has schema {version}, but this version reads up to {SCHEMA_VERSION}. "
             "Upgrade robustbench-sdnet."
         )

@@ -100,16 +100,16 @@ class Store:
             query, new = select(CELLS, self._present), []
             if len(cells) < MANY:
                 query = query.where(CELLS.c.id.in_(cells))
-            known = {row["id"]: row for row in rows(connection, query)}
+            stored = {row["id"]: row for row in rows(connection, query)}
             for cell_id, cell in sorted(cells.items()):
                 parents = canonical(cell.parents)
                 row = {"id": cell_id, "spec": cell.to_json(), "parents": parents, "asked": asked}
-                before = known.get(cell_id)
+                before = stored.get(cell_id)
                 if before is None:
                     new.append(row)
                     continue
-                known_as = Reader().cell(before) if chain_of(cell.perturbation) else None
-                if known_as is not None and not chain_of(known_as.perturbation):
+                earlier = Reader().cell(before) if chain_of(cell.perturbation) else None
+                if earlier is not None and not chain_of(earlier.perturbation):
                     row["spec"] = before["spec"]  # the attack was also asked for alone, and keeps its name
                 row["asked"] = max((n for n in (asked, before["asked"]) if n is not None), default=None)
                 if any(row[key] != before[key] for key in row):
@@ -130,18 +130,19 @@ class Store:
 
         def add(connection: sa.Connection) -> list[Shard]:
             alone(connection, SHARDS)
-            near = {shard.cell_id for shard in finished}
+            cell_ids = {shard.cell_id for shard in finished}
             low, high = min(shard.start for shard in finished), max(shard.stop for shard in finished)
-            stored, new, whole = self._ranges(connection, near, low, high), [], []
+            stored, new, added_whole = self._ranges(connection, cell_ids, low, high), [], []
             for shard in finished:
                 ranges = stored.setdefault(shard.cell_id, [])
                 parts = list(missing((shard.start, shard.stop), ranges))
-                new += [shard.part(*part).row() for part in parts]
                 for part in parts:
+                    new.append(shard.part(*part).row())
                     insort(ranges, part)
-                whole += [shard] if parts == [(shard.start, shard.stop)] else []
+                if parts == [(shard.start, shard.stop)]:
+                    added_whole.append(shard)
             insert_once(connection, SHARDS, *new)
-            return whole
+            return added_whole
 
         return self.database.run("write", add) if finished else []
 
@@ -150,15 +151,15 @@ class Store:
 
         def add(connection: sa.Connection) -> None:
             alone(connection, VERDICTS)
-            here = VERDICTS.c.cell_id == cell_id
+            of_cell = VERDICTS.c.cell_id == cell_id
             reader, older = Reader(), []
-            for row in rows(connection, select(VERDICTS, self._present).where(here)):
+            for row in rows(connection, select(VERDICTS, self._present).where(of_cell)):
                 older = reader.verdicts(row) or []  # what is damaged is made anew
-            connection.execute(sa.delete(VERDICTS).where(here))
-            known = canonical(
-                united(older, checks, lambda one: (one["check"], one["verdict"], one.get("images")))
+            connection.execute(sa.delete(VERDICTS).where(of_cell))
+            findings = united(
+                older, checks, lambda each: (each["check"], each["verdict"], each.get("images"))
             )
-            insert_once(connection, VERDICTS, {"cell_id": cell_id, "checks": known})
+            insert_once(connection, VERDICTS, {"cell_id": cell_id, "checks": canonical(findings)})
 
         self.database.run("write", add)
 
@@ -187,25 +188,25 @@ class Store:
                 queries = [query.where(key.in_(only)) for query, key in zip(queries, keys, strict=True)]
             reader, (cells, shards, verdicts) = Reader(), queries
             checks = {row["cell_id"]: reader.verdicts(row) for row in rows(connection, verdicts)}
-            found = {row["id"]: (reader.cell(row), row["asked"]) for row in rows(connection, cells)}
+            recorded = {row["id"]: (reader.cell(row), row["asked"]) for row in rows(connection, cells)}
             made: dict[str, T] = {}
 
-            def add(cell_id: str, of_cell: Iterable[Row]) -> None:
-                decoded = tuple(shard for shard in map(reader.shard, of_cell) if shard)
-                reader.apart((shard.cell_id, shard.start, shard.stop) for shard in decoded)
-                cell, asked = found.get(cell_id, (None, None))
+            def add(cell_id: str, shard_rows: Iterable[Row]) -> None:
+                decoded = tuple(shard for shard in map(reader.shard, shard_rows) if shard)
+                reader.note_overlaps((shard.cell_id, shard.start, shard.stop) for shard in decoded)
+                cell, asked = recorded.get(cell_id, (None, None))
                 if cell is not None and (only is None or cell_id in only):
                     made[cell_id] = make(Stored(cell_id, cell, asked, decoded, checks.get(cell_id)))
 
-            with each_row(connection, shards) as every:
-                for cell_id, of_cell in groupby(every, lambda row: row["cell_id"]):
-                    add(cell_id, of_cell)
-            for cell_id in found.keys() - made.keys():
+            with each_row(connection, shards) as all_shard_rows:
+                for cell_id, shard_rows in groupby(all_shard_rows, lambda row: row["cell_id"]):
+                    add(cell_id, shard_rows)
+            for cell_id in recorded.keys() - made.keys():
                 add(cell_id, ())
-            return reader, [made[cell_id] for cell_id in found if cell_id in made]
+            return reader, [made[cell_id] for cell_id in recorded if cell_id in made]
 
         reader, made = self.database.run("read", read)
-        self._sound(reader)
+        self._refuse_damages(reader)
         return made
 
     def ranges(
@@ -225,8 +226,8 @@ class Store:
             query = query.where(SHARDS.c.start < stop)
         reader = Reader()
         shards = [shard for row in self._rows(query) if (shard := reader.shard(row))]
-        reader.apart((shard.cell_id, shard.start, shard.stop) for shard in shards)
-        self._sound(reader)
+        reader.note_overlaps((shard.cell_id, shard.start, shard.stop) for shard in shards)
+        self._refuse_damages(reader)
         ends = (shard.stop if stop is None else min(stop, shard.stop) for shard in shards)
         parts = [
             shard.outcome.cut(max(start - shard.start, 0), end - shard.start)
@@ -237,12 +238,11 @@ class Store:
     def _by_id(self, table: sa.Table, decode: Callable[[Reader, Row], T | None]) -> dict[str, T]:
         """What the rows of a table of one row a cell say, in order of ids."""
         reader, (key,) = Reader(), table.primary_key
-        found = {
-            row[key.name]: decode(reader, row)
-            for row in self._rows(select(table, self._present).order_by(key))
-        }
-        self._sound(reader)
-        return {cell_id: said for cell_id, said in found.items() if said is not None}
+        decoded = {}
+        for row in self._rows(select(table, self._present).order_by(key)):
+            decoded[row[key.name]] = decode(reader, row)
+        self._refuse_damages(reader)
+        return {cell_id: value for cell_id, value in decoded.items() if value is not None}
 
     def _shard_rows(self) -> sa.Select[Any]:
         return select(SHARDS, self._present).order_by(*SHARDS.primary_key)
@@ -256,12 +256,13 @@ class Store:
         query = sa.select(*SHARDS.primary_key).order_by(*SHARDS.primary_key)
         if cell_ids:
             query = query.where(SHARDS.c.cell_id.in_(cell_ids), SHARDS.c.start < stop, SHARDS.c.stop > start)
-        found: dict[str, list[tuple[int, int]]] = {}
+        ranges: dict[str, list[tuple[int, int]]] = {}
         for row in connection.execute(query).mappings():
-            found.setdefault(row["cell_id"], []).append((row["start"], row["stop"]))
-        return found
+            ranges.setdefault(row["cell_id"], []).append((row["start"], row["stop"]))
+        return ranges
 
-    def _sound(self, reader: Reader) -> None:
+    def _refuse_damages(self, reader: Reader) -> None:
+        """A StoreError that names the first row that a reader could not read."""
         if reader.damages:
             cells = {row["id"]: Reader().cell(row) for row in self._rows(select(CELLS, self._present))}
             refuse(self.shown, reader.damages, cells)
