@@ -54,15 +54,17 @@ class Archive:
 
 
 def _archives() -> dict[str, tuple[Archive, ...]]:
-    """Of every set in `archives.txt` its archives."""
-    found: dict[str, tuple[Archive, ...]] = {}
+    """Data set -> its archives, as `archives.txt` lists them; one may serve several sets."""
+    archives: dict[str, tuple[Archive, ...]] = {}
     for line in Path(__file__).with_name("archives.txt").read_text(encoding="ascii").splitlines():
         if line and not line.startswith("#"):
-            names, holds, *known, url = line.split()
-            md5, size = (None if value == "-" else value for value in known)
-            entry = Archive(url, md5, int(size) if size else None, holds)
-            found |= {name: (*found.get(name, ()), entry) for name in names.split(",")}
-    return found
+            names, holds, md5, size, url = line.split()
+            entry = Archive(
+                url, md5=None if md5 == "-" else md5, size=None if size == "-" else int(size), holds=holds
+            )
+            for name in names.split(","):
+                archives[name] = (*archives.get(name, ()), entry)
+    return archives
 
 
 ARCHIVES: Mapping[str, tuple[Archive, ...]] = MappingProxyType(_archives())
@@ -70,7 +72,7 @@ ARCHIVES: Mapping[str, tuple[Archive, ...]] = MappingProxyType(_archives())
 
 def archives_of(name: str) -> tuple[Archive, ...]:
     """The entries of a published corrupted set; an InputError names the nearest."""
-    corrupted = [known for known, entries in ARCHIVES.items() if entries[0].holds != "batches"]
+    corrupted = [each for each, entries in ARCHIVES.items() if entries[0].holds != "batches"]
     if name not in corrupted:
         raise unknown("published set", name, corrupted)
     return ARCHIVES[name]
@@ -90,8 +92,8 @@ def fetch(entry: Archive, target: Path) -> None:
     if mirror := os.environ.get(MIRROR):
         url = f"{mirror.rstrip('/')}/{entry.file}"
         # Beside the checksum stands a name, on either side; a page that says there is none holds none.
-        if own := re.search(r"\b[0-9a-fA-F]{32}\b", fetch_text(f"{url}.md5") or ""):
-            md5, size = own[0].lower(), None
+        if mirrored := re.search(r"\b[0-9a-fA-F]{32}\b", fetch_text(f"{url}.md5") or ""):
+            md5, size = mirrored[0].lower(), None
     try:
         checksum = None if md5 is None else f"md5:{md5}"
         download(url, target, checksum=checksum, size=size)
@@ -142,18 +144,21 @@ def _bring(entry: Archive, target: Path, note: Path) -> list[str]:
         raise DataError(f"{target} holds no {wanted}. Run the command again to fetch it.")
     if not entry.pictures:
         note_hashes(folder, {path.stem: path for path in written})
-    found = [path.relative_to(folder).parts[0] for path in written]
-    names = sorted(set(found)) if entry.pictures else found
+    names = [path.relative_to(folder).parts[0] for path in written]
+    if entry.pictures:
+        names = sorted(set(names))  # the corruptions
     write_whole(note, "\n".join(names))
     return names
 
 
 def _array_place(folder: Path, member: PurePosixPath) -> Path | None:
+    """Where an array of an archive goes, by its last name; None for anything else."""
     name = member.name
     return folder / name if name.endswith(".npy") and not is_hidden(name) else None
 
 
 def _picture_place(folder: Path, member: PurePosixPath) -> Path | None:
+    """Where a picture of an archive goes, <corruption>/<severity>/<class>/<picture>; None for anything else."""
     parts = member.parts[-4:]
     fits = len(parts) == 4 and parts[1] in map(str, SEVERITIES) and is_picture(parts[3])
     # "/" would lead to the root of the disk, and "..", which counts as hidden, out of the folder.
@@ -189,8 +194,8 @@ class _Member(tarfile.TarInfo):
     def fromtarfile(cls, tar: tarfile.TarFile) -> _Member:
         """The next member."""
         try:
-            found: _Member = super().fromtarfile(tar)
-            return found
+            member: _Member = super().fromtarfile(tar)
+            return member
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the stubs do not list it
             raise  # a block of zeros, which ends an archive
         except tarfile.HeaderError as error:

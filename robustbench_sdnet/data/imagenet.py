@@ -31,18 +31,18 @@ def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
     folder = _split_folder(root, split)
     classes, listed = class_names(root)
     check_classes(folder, class_folders(folder), classes)
-    found = [
-        (f"{wnid}/{file}", size, time, label)
-        for label, wnid in enumerate(classes)
-        for file, size, time in sorted(_images(folder / wnid))
-    ]
-    if not found:
+    files: list[str] = []
+    numbers: list[tuple[int, int, int]] = []  # of each file size, time of change and label
+    for label, wnid in enumerate(classes):
+        for file, size, time in sorted(_images(folder / wnid)):
+            files.append(f"{wnid}/{file}")
+            numbers.append((size, time, label))
+    if not files:
         raise DataError(f"{folder} holds no images. Expected <class>/<image>.JPEG below it.")
-    mixed = evenly_mixed(np.array([label for *_, label in found], np.int64))
-    files, *numbers = zip(*(found[position] for position in mixed), strict=True)
-    sizes, times, labels = (np.array(column, np.int64) for column in numbers)
-    pixels = FolderPixels(folder, files, sizes, times)
-    return ImageData(name, split, labels, len(classes), pixels, numbered_here=not listed)
+    sizes, times, labels = np.array(numbers, np.int64).T
+    mixed = evenly_mixed(labels)
+    pixels = FolderPixels(folder, tuple(files[position] for position in mixed), sizes[mixed], times[mixed])
+    return ImageData(name, split, labels[mixed], len(classes), pixels, numbered_here=not listed)
 
 
 def class_names(root: Path, *beside: Path) -> tuple[tuple[str, ...], bool]:
@@ -64,9 +64,9 @@ def class_names(root: Path, *beside: Path) -> tuple[tuple[str, ...], bool]:
     return (), False
 
 
-def check_classes(folder: Path, found: Collection[str], classes: Collection[str]) -> None:
-    """Raise a DataError where a folder holds a class that is not one of all `classes`."""
-    if outside := set(found) - set(classes):
+def check_classes(folder: Path, present: Collection[str], classes: Collection[str]) -> None:
+    """Raise a DataError where a class that is present in a folder is not one of all `classes`."""
+    if outside := set(present) - set(classes):
         raise DataError(
             f"{folder}: {min(outside)} is not a class of the training images or of {CLASSES} next to it."
         )
@@ -93,6 +93,6 @@ def _images(folder: Path) -> list[tuple[str, int, int]]:
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        found = [entry for entry in entries if is_picture(entry.name)]
-        stated = [(entry.name, status_of(Path(entry.path))) for entry in found]
-    return [(name, status.st_size, status.st_mtime_ns) for name, status in stated]
+        pictures = [entry for entry in entries if is_picture(entry.name)]
+        statuses = [(entry.name, status_of(Path(entry.path))) for entry in pictures]
+    return [(name, status.st_size, status.st_mtime_ns) for name, status in statuses]

@@ -45,18 +45,18 @@ class PictureFolders:
         if not path.is_dir():
             raise InputError(f"There is no folder '{path}'. Name the folder that holds the corruptions.")
         self.path, self._listed = path, time.time_ns()
-        folders = (each for each in path.iterdir() if any((each / level).is_dir() for level in LEVELS))
-        self.corruptions = tuple(sorted(each.name for each in folders))
+        folders = [each for each in path.iterdir() if any((each / level).is_dir() for level in LEVELS)]
+        self.corruptions = tuple(sorted(folder.name for folder in folders))
         if not self.corruptions:
             raise DataError(
                 f"{path} must hold <corruption>/<severity>/<class>/<picture>, as ImageNet-C does."
             )
         files = self._listing(*next(self._levels()))
-        found = [file.partition("/")[0] for file in files]
-        self.classes = classes or tuple(sorted(set(found)))
-        check_classes(path, found, self.classes)
+        class_of_file = [file.partition("/")[0] for file in files]
+        self.classes = classes or tuple(sorted(set(class_of_file)))
+        check_classes(path, class_of_file, self.classes)
         number = {name: index for index, name in enumerate(self.classes)}
-        labels = np.array([number[name] for name in found], np.int64)
+        labels = np.array([number[name] for name in class_of_file], np.int64)
         mixed = evenly_mixed(labels)
         self.files = tuple(files[position] for position in mixed)
         self.labels: Int64 = labels[mixed]
@@ -102,43 +102,45 @@ class PictureFolders:
                 )
             self._checked.add((corruption, severity))
         with ThreadPoolExecutor(DECODERS) as pool:
-            found = list(pool.map(self._unchanged, (folder / file for file in self.files[start:stop])))
-        for file, image in zip(self.files[start:stop], found, strict=True):
+            images = list(pool.map(self._unchanged, (folder / file for file in self.files[start:stop])))
+        for file, image in zip(self.files[start:stop], images, strict=True):
             if image.shape[:2] != self.image_shape:
                 raise DataError(
                     f"{folder / file} is {image.shape[:2]}, the first picture {self.image_shape}."
                 )
-        return np.stack(found) if found else np.empty((0, *self.image_shape, 3), np.uint8)
+        return np.stack(images) if images else np.empty((0, *self.image_shape, 3), np.uint8)
 
     def _unchanged(self, path: Path) -> Uint8:
         """A picture; a DataError where it was written anew since the folder was listed, whose hash names its answers.
 
         There are too many to keep the size and times of each."""
-        found = _decode(path)
+        image = _decode(path)
         if status_of(path).st_ctime_ns > self._listed:
             raise changed(path)
-        return found
+        return image
 
     def _levels(self) -> Iterator[tuple[str, int]]:
+        """Every corruption with each severity that there is a folder of."""
         for corruption in self.corruptions:
-            for each in LEVELS:
-                if (self.path / corruption / each).is_dir():
-                    yield corruption, int(each)
+            for severity in LEVELS:
+                if (self.path / corruption / severity).is_dir():
+                    yield corruption, int(severity)
 
     def _folder(self, corruption: str, severity: int) -> Path:
         return self.path / corruption / str(severity)
 
     def _listing(self, corruption: str, severity: int) -> tuple[str, ...]:
+        """The pictures of a severity, "class/picture", sorted; DataError for none."""
         folder = self._folder(corruption, severity)
-        found = sorted(
+        pictures = sorted(
             (name, picture.name)  # class behind class, whatever their names begin with
             for name in class_folders(folder)
             for picture in (folder / name).iterdir()
             if is_picture(picture.name)
         )
-        if not found:
+        if not pictures:
             raise DataError(f"{folder} holds no <class>/<picture>.")
-        return tuple(map("/".join, found))
+        return tuple(map("/".join, pictures))
 
 
 def _decode(path: Path) -> Uint8:

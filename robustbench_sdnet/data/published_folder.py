@@ -120,10 +120,10 @@ class Published:
             raise InputError(f"severity must be 1 to 5, got {severity!r}.")
         first, last, _ = slice(start, stop).indices(len(self))
         offset = (severity - 1) * len(self)
-        found = np.array(self._array(corruption)[offset + first : offset + max(first, last)])
+        images = np.array(self._array(corruption)[offset + first : offset + max(first, last)])
         if corruption in self._noted:
             self.check_files([corruption])
-        return found
+        return images
 
     def _array(self, corruption: str) -> NDArray[np.uint8]:
         """Memory-mapped anew each time: a mapping of a file that is cut off meanwhile would end the process."""
@@ -143,8 +143,8 @@ class Published:
     def content_hash(self) -> str:
         """SHA-256, in hex, over the labels and the contents of all files; see `check_files`."""
         hasher = hashlib.sha256(np.ascontiguousarray(self.labels, dtype="<i8").data)
-        for name, found in sorted(self.check_files(self.corruptions).items()):
-            hasher.update(f"{name}:{found}\n".encode())
+        for name, sha256 in sorted(self.check_files(self.corruptions).items()):
+            hasher.update(f"{name}:{sha256}\n".encode())
         return hasher.hexdigest()
 
     def check_files(self, corruptions: Collection[str]) -> dict[str, str]:
@@ -160,10 +160,10 @@ class Published:
                 self._array(name)
             file, note = self.path / f"{name}.npy", self._noted.get(name) or recorded.get(name)
             if note is None or stamp(file) != note["stamp"]:
-                found = hashed(file)
-                if note is not None and found["sha256"] != note["sha256"]:
+                current = hashed(file)
+                if note is not None and current["sha256"] != note["sha256"]:
                     raise self._other(file, noted=recorded.get(name, {}).get("sha256") == note["sha256"])
-                note = found
+                note = current
             self._noted[name] = recorded[name] = note
         write_hashes(self.path, recorded)
         return {name: str(recorded[name]["sha256"]) for name in corruptions}
