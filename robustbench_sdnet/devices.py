@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-WITHOUT_FLOAT64 = {"mps"}
-"""Kinds of devices."""
+WITHOUT_FLOAT64 = {"mps"}  # kinds of devices
 
 
 def check_device(name: str) -> None:
@@ -55,12 +54,12 @@ def full_float32() -> Iterator[None]:
         name = "fp32_precision"
         switches = [(part, name, getattr(part, name), "ieee") for part in (cudnn.conv, cudnn.rnn)]
     try:
-        for place, name, _, full in switches:
-            setattr(place, name, full)
+        for part, name, _, full in switches:
+            setattr(part, name, full)
         yield
     finally:
-        for place, name, kept, _ in switches:
-            setattr(place, name, kept)
+        for part, name, before, _ in switches:
+            setattr(part, name, before)
 
 
 def as_float64(values: Tensor) -> Tensor:

@@ -219,11 +219,11 @@ def exceeds_rare_rate(count: int, n: int, rate: float = RARE_RATE) -> bool:
 
 def mean_interval(values: ArrayLike) -> tuple[float, float, float]:
     """The mean of (n,) values with both ends of Student's 95 % t interval, NaN for one; InputError for none."""
-    found = np.asarray(values, dtype=np.float64).ravel()
-    if not found.size:
+    sample = np.asarray(values, dtype=np.float64).ravel()
+    if not sample.size:
         raise InputError("mean_interval needs values, got none.")
-    mean, n = float(found.mean()), found.size
+    mean, n = float(sample.mean()), sample.size
     half = math.nan
     if n > 1:
-        half = float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) * found.std(ddof=1) / math.sqrt(n))
+        half = float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2) * sample.std(ddof=1) / math.sqrt(n))
     return mean, mean - half, mean + half

@@ -47,13 +47,13 @@ class Norm:
 
     def full_curve(self, values: int) -> tuple[str, ...]:
         """The budgets of --eps-curve full: on by doubling, until every image of so many values is within reach."""
-        found = list(self.curve)
-        while Fraction(found[-1]) < self.reach(values):
-            top, slash, bottom = found[-1].partition("/")
-            doubled = f"{2 * int(top)}{slash}{bottom}"
-            beyond = self.largest is not None and Fraction(doubled) > self.largest
-            found.append(str(self.largest) if beyond else doubled)
-        return tuple(found)
+        budgets = list(self.curve)
+        while Fraction(budgets[-1]) < self.reach(values):
+            numerator, slash, denominator = budgets[-1].partition("/")
+            doubled = f"{2 * int(numerator)}{slash}{denominator}"
+            too_large = self.largest is not None and Fraction(doubled) > self.largest
+            budgets.append(str(self.largest) if too_large else doubled)
+        return tuple(budgets)
 
 
 NORMS: Mapping[str, Norm] = MappingProxyType(
@@ -100,35 +100,35 @@ def check_reach(eps: Eps, norm: str, height: int, width: int) -> None:
         )
 
 
-def budget_doubts(asked: Iterable[tuple[str, Eps | None]], height: int, width: int) -> Iterator[str]:
+def budget_doubts(budgets: Iterable[tuple[str, Eps | None]], height: int, width: int) -> Iterator[str]:
     """A line for every norm whose budgets are all smaller than usual, as those of linf would be in any other norm, or
     all so large that they end in plain grey.
 
     Args:
-        asked: norms, each with a budget or None.
+        budgets: norms, each with a budget or None.
         height, width: of the images.
     """
-    found: dict[str, list[Eps]] = {}
-    for norm, eps in asked:
+    by_norm: dict[str, list[Eps]] = {}
+    for norm, eps in budgets:
         if eps is not None and NORMS[norm].curve:
-            found.setdefault(norm, []).append(eps)
-    for norm, budgets in found.items():
-        known = NORMS[norm]
-        curve, grey = known.curve, known.reach(3 * height * width) / 2
-        least, most = (of(budgets, key=float) for of in (min, max))
-        if known.growth and 0 < float(most) < ROUNDED * float(Fraction(curve[0])):
+            by_norm.setdefault(norm, []).append(eps)
+    for norm, given in by_norm.items():
+        facts = NORMS[norm]
+        curve, grey = facts.curve, facts.reach(3 * height * width) / 2
+        smallest, largest = min(given, key=float), max(given, key=float)
+        if facts.growth and 0 < float(largest) < ROUNDED * float(Fraction(curve[0])):
             yield (
-                f"{norm} eps {most} is less than budgets in {norm} usually are, {curve[0]} to {curve[-1]}: "
+                f"{norm} eps {largest} is less than budgets in {norm} usually are, {curve[0]} to {curve[-1]}: "
                 "it may be meant in another norm."
             )
-        if float(least) >= grey:
+        if float(smallest) >= grey:
             yield (
-                f"{norm} eps {least} makes plain grey of any image of {height}x{width}, which no model withstands: "
+                f"{norm} eps {smallest} makes plain grey of any image of {height}x{width}, which no model withstands: "
                 f"budgets in {norm} usually are {curve[0]} to {curve[-1]}."
             )
 
 
-BUDGETED = tuple(norm for norm, known in NORMS.items() if known.eps)
+BUDGETED = tuple(norm for norm, facts in NORMS.items() if facts.eps)
 """The norms whose balls have a usual budget: those that attacks on a budget work in."""
 
 
@@ -177,11 +177,12 @@ class Eps:
 
 
 def _spelled(value: Fraction) -> str:
+    """A decimal that ends, else pixel levels that do, else the fraction itself."""
     for scale, unit in ((1, ""), (255, "/255")):
         scaled = value * scale
-        found = Decimal(scaled.numerator) / Decimal(scaled.denominator)
-        if Fraction(found) == scaled:  # else it does not end
-            return decimal_text(found) + unit
+        decimal = Decimal(scaled.numerator) / Decimal(scaled.denominator)
+        if Fraction(decimal) == scaled:  # else it does not end
+            return decimal_text(decimal) + unit
     return str(value)
 
 
@@ -194,9 +195,9 @@ def _fraction_of_float(value: float) -> str:
 
 
 def parse_eps_list(
-    asked: str | float | Eps | Sequence[str | float | Eps], norm: str = "linf"
+    text: str | float | Eps | Sequence[str | float | Eps], norm: str = "linf"
 ) -> tuple[Eps, ...]:
     """Read a comma list of budgets, or one or several, each once, in growing order."""
-    listed = parts(asked, "eps") if isinstance(asked, str) else several(asked)
-    found = {eps.fraction: eps for eps in (Eps.parse(part, norm) for part in listed)}
-    return tuple(found[value] for value in sorted(found))
+    listed = parts(text, "eps") if isinstance(text, str) else several(text)
+    budgets = {Eps.parse(part, norm) for part in listed}
+    return tuple(sorted(budgets, key=lambda eps: eps.fraction))

@@ -14,72 +14,73 @@ MAX_LAMBDAS = 1000
 
 def parse_severities(text: str) -> tuple[int, ...]:
     """Read "3", "1,3,5" or "1-5"; severities are 1 to 5, and anything else is an InputError."""
-    return _scale(text, "severity", 1, 5, "Write one to five, or 1-5 for all.")
+    return _whole_numbers(text, "severity", 1, 5, "Write one to five, or 1-5 for all.")
 
 
 def parse_difficulties(text: str) -> tuple[int, ...]:
     """The same of sequences' difficulties, 1 to 3."""
-    return _scale(text, "difficulty", 1, 3, "Write one to three, or 1-3 for all.")
+    return _whole_numbers(text, "difficulty", 1, 3, "Write one to three, or 1-3 for all.")
 
 
 def parse_depths(text: str) -> tuple[int, ...]:
     """The same of depths of a network, from 0."""
-    return _scale(text, "depth", 0, 1000, "Leave it out for all.")
+    return _whole_numbers(text, "depth", 0, 1000, "Leave it out for all.")
 
 
-def _scale(text: str, what: str, least: int, most: int, remedy: str) -> tuple[int, ...]:
-    found: set[int] = set()
-    for part in parts(text, what):
+def _whole_numbers(text: str, name: str, least: int, most: int, remedy: str) -> tuple[int, ...]:
+    """The numbers of a list and of ranges `first-last`, each once, in order; an InputError outside least to most."""
+    numbers: set[int] = set()
+    for part in parts(text, name):
         first, dash, last = part.partition("-")
-        rule = f"{what} must be {least} to {most}, a list or a range such as {least}-{most}"
+        rule = f"{name} must be {least} to {most}, a list or a range such as {least}-{most}"
         try:
             low = whole(first, rule)
             high = whole(last, rule) if dash else low
         except InputError:
             raise InputError(f"{rule}, got '{shown(part)}'.") from None
         if not (least <= low <= most and least <= high <= most):
-            raise InputError(f"{what} must lie in {least} to {most}, got '{part}'. {remedy}")
+            raise InputError(f"{name} must lie in {least} to {most}, got '{part}'. {remedy}")
         if high < low:
-            raise InputError(f"{what} must run upwards in a range, got '{part}'. Write {high}-{low}.")
-        found.update(range(low, high + 1))
-    return tuple(sorted(found))
+            raise InputError(f"{name} must run upwards in a range, got '{part}'. Write {high}-{low}.")
+        numbers.update(range(low, high + 1))
+    return tuple(sorted(numbers))
 
 
-def parse_numbers(text: str, what: str) -> tuple[Decimal, ...]:
+def parse_numbers(text: str, name: str) -> tuple[Decimal, ...]:
     """Read a number, a comma list, or ranges `first:last:step` (both ends included), each value once, in order.
 
     Raises:
-        InputError: not numbers, negative, a range that runs backwards, or more than `MAX_LAMBDAS` values.
+        InputError: not numbers, negative, or a range that runs backwards or holds more than `MAX_LAMBDAS` values.
     """
     values: dict[Decimal, None] = {}
-    for part in parts(text, what):
-        pieces = [_decimal(piece, what) for piece in part.split(":")]
+    for part in parts(text, name):
+        pieces = [_decimal(piece, name) for piece in part.split(":")]
         if len(pieces) == 1:
             values[pieces[0]] = None
             continue
         if len(pieces) != 3:
-            raise InputError(f"{what}: a range is first:last:step, such as 0.1:1.4:0.1, got '{part}'.")
+            raise InputError(f"{name}: a range is first:last:step, such as 0.1:1.4:0.1, got '{part}'.")
         first, last, step = pieces
         if step <= 0 or last < first:
-            raise InputError(f"{what}: a range needs first <= last and a step above 0, got '{part}'.")
+            raise InputError(f"{name}: a range needs first <= last and a step above 0, got '{part}'.")
         if (last - first) / step >= MAX_LAMBDAS:
-            raise InputError(f"{what}: '{part}' holds more than {MAX_LAMBDAS} values. Take a larger step.")
+            raise InputError(f"{name}: '{part}' holds more than {MAX_LAMBDAS} values. Take a larger step.")
         values.update((first + step * index, None) for index in range(int((last - first) / step) + 1))
     return tuple(Decimal(decimal_text(value)) for value in values)
 
 
-def parts(text: str, what: str) -> list[str]:
-    """The members of a comma list, none of them empty."""
-    parts = [part.strip() for part in str(text).split(",")]
-    if not all(parts):
-        raise InputError(f"{what} must not be empty, got '{text}'.")
-    return parts
+def parts(text: str, name: str) -> list[str]:
+    """The members of a comma list, stripped; an InputError with the option's name where one is empty."""
+    members = [member.strip() for member in str(text).split(",")]
+    if not all(members):
+        raise InputError(f"{name} must not be empty, got '{text}'.")
+    return members
 
 
-def _decimal(text: str, what: str) -> Decimal:
-    value = decimal(text, f"{what} must be a number, a list or a range such as 0.1:1.4:0.1")
+def _decimal(text: str, name: str) -> Decimal:
+    value = decimal(text, f"{name} must be a number, a list or a range such as 0.1:1.4:0.1")
     if value < 0:
-        raise InputError(f"{what} must be finite and not negative, got '{text}'.")
+        raise InputError(f"{name} must be finite and not negative, got '{text}'.")
     return value
 
 
