@@ -79,10 +79,10 @@ class CalibratedFit:
         text = json.dumps((VERSION, rule, line.slope, line.intercept, *limits))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def at(self, seen: Tensor, rule: str = DEFAULT_CALIBRATION) -> Tensor:
-        """Lambda at what the rule looks at: residuals a pixel value, or noise levels."""
+    def at(self, signal: Tensor, rule: str = DEFAULT_CALIBRATION) -> Tensor:
+        """(n,) lambdas by the line of a rule, at its signal (n,): residual energies a pixel value, or noise levels."""
         line = self.lines[rule]
-        return (line.intercept + line.slope * seen).clamp(min(self.lambdas), max(self.lambdas))
+        return (line.intercept + line.slope * signal).clamp(min(self.lambdas), max(self.lambdas))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +115,12 @@ class Calibrated:
     def __call__(self, model: nn.Module, images: Tensor) -> Tensor:
         """(n,) lambdas, from one extra pass through the stem at most."""
         if self.rule == "noise":
-            seen = noise_level(model, images)
+            signal = noise_level(model, images)
         else:
-            seen = mean_energy(model, images, self.fit.residual_lambda)
+            signal = mean_energy(model, images, self.fit.residual_lambda)
         if self.per == "batch":
-            seen = seen.mean().expand(len(images))
-        return self.fit.at(seen, self.rule)
+            signal = signal.mean().expand(len(images))
+        return self.fit.at(signal, self.rule)
 
     def identity(self) -> str:
         """The fit's, and whether it is applied a batch."""
@@ -135,7 +135,7 @@ def _point(raw: dict[str, Any]) -> FitPoint:
 
 
 def mean_energy(model: nn.Module, images: Tensor, lam: float) -> Tensor:
-    """(n,) residual energy of the stem at lambda, a pixel value, so that it does not grow with the image."""
+    """(n,) residual energy |x - A z|^2 of the stem at lambda, over the values of x, so that no image's size counts."""
     stem = stem_of(model, images)
     (energy,) = stem.residuals([lam])
     return energy / stem.x.shape[1:].numel()
@@ -154,16 +154,20 @@ def plot_fit(fit: CalibratedFit, path: str | Path) -> Path:
     axes = figure.add_subplot()
     for noise in dict.fromkeys(point.noise for point in fit.points):
         points = [point for point in fit.points if point.noise == noise]
-        places = zip(*((point.residual, point.best(fit.lambdas)) for point in points), strict=True)
-        axes.plot(*places, "o", label=noise.replace("_", " "))
-    residuals = np.concatenate([point.residuals for point in fit.points])
+        residuals = [point.residual for point in points]
+        best = [point.best(fit.lambdas) for point in points]
+        axes.plot(residuals, best, "o", label=noise.replace("_", " "))
     # Where images are, one by one: levels' means lie in the middle of it.
-    low, high = np.quantile(residuals, (0.01, 0.99)).tolist()
-    ends = np.linspace(low, high, 100)
-    for rule, style, what in (("residual", "k-", "most accurate"), ("published", "k:", "through the points")):
+    every_residual = np.concatenate([point.residuals for point in fit.points])
+    low, high = np.quantile(every_residual, (0.01, 0.99)).tolist()
+    grid = np.linspace(low, high, 100)
+    for rule, style, label in (
+        ("residual", "k-", "most accurate"),
+        ("published", "k:", "through the points"),
+    ):
         line = fit.lines[rule]
-        values = fit.at(torch.from_numpy(ends), rule)
-        axes.plot(ends, values, style, label=f"{what}: {line.intercept:.2f} + {line.slope:.2f} r")
+        lambdas = fit.at(torch.from_numpy(grid), rule)
+        axes.plot(grid, lambdas, style, label=f"{label}: {line.intercept:.2f} + {line.slope:.2f} r")
     axes.set_xlabel(f"residual energy a pixel value, at lambda {fit.residual_lambda:g}")
     axes.set_ylabel("best lambda on training images")
     axes.legend(fontsize="small")

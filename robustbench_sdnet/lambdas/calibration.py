@@ -69,12 +69,12 @@ def calibrate(
         DataError: labels that are no class numbers from 0.
     """
     ids = np.arange(len(images)) if sample_ids is None else np.asarray(sample_ids, dtype=np.int64)
-    truth = torch.as_tensor(_checked(model, images, labels, ids, noises), device=device)
+    targets = torch.as_tensor(_checked(model, images, labels, ids, noises), device=device)
     size = whole(batch_size, "batch_size must be a whole number", 1)
     grid = tuple(sorted({float(value) for value in lambdas}))
     if len(grid) < 2:
         raise InputError(f"A calibration needs at least two lambdas to choose from, got {list(lambdas)}.")
-    at = stem_of(model, to_images(images[:1], device)).trained_lambda
+    trained = stem_of(model, to_images(images[:1], device)).trained_lambda
     count = 1 + sum(len(levels) for levels in noises.values())
     points: list[FitPoint] = []
     on_level(0, count)
@@ -82,17 +82,17 @@ def calibrate(
         residuals, levels, right = [], [], []
         for start in range(0, len(noisy), size):
             batch = to_images(noisy[start : start + size], device)
-            answers = truth[chosen[start : start + size]]
+            expected = targets[chosen[start : start + size]]
             with torch.no_grad():
-                residuals.append(mean_energy(model, batch, at))
+                residuals.append(mean_energy(model, batch, trained))
                 levels.append(noise_level(model, batch))
                 swept = sweep_lambdas(model, batch, grid, scope=scope)
-                right.append(torch.stack([found.argmax(1) == answers for found in swept]))
+                right.append(torch.stack([logits.argmax(1) == expected for logits in swept]))
         texts = ("".join("1" if hit else "0" for hit in row) for row in torch.cat(right, 1).tolist())
         points.append(FitPoint(noise, level, _numbers(residuals), _numbers(levels), tuple(texts)))
         on_level(len(points), count)
     lines = fit_lines(points, grid)
-    return CalibratedFit(lines, grid, at, tuple(points), len(images), seed, scope, source, weights)
+    return CalibratedFit(lines, grid, trained, tuple(points), len(images), seed, scope, source, weights)
 
 
 def _checked(
@@ -107,8 +107,8 @@ def _checked(
 
     check_evaluated(model)
     if not (len(images) == len(labels) == len(ids) > 0 and noises):
-        told = f"{len(images)} images, {len(labels)} labels, {len(ids)} ids and {len(noises)} noises"
-        raise InputError(f"A calibration needs training images with labels and ids, and noises: got {told}.")
+        given = f"{len(images)} images, {len(labels)} labels, {len(ids)} ids and {len(noises)} noises"
+        raise InputError(f"A calibration needs training images with labels and ids, and noises: got {given}.")
     checked_images(images)
     return check_labels(np.asarray(labels), None, "labels")
 
@@ -159,13 +159,13 @@ def _noisy(
     """Noise, level, which images, and those images under it."""
     from ..corruptions import corrupt
 
-    every = np.arange(len(images))
-    yield CLEAN, 0.0, every, images
+    positions = np.arange(len(images))
+    yield CLEAN, 0.0, positions, images
     for noise, levels in noises.items():
         for index, level in enumerate(levels):
-            chosen = every[index % _SHARES :: _SHARES] if len(images) > 1 else every
-            keys = ids[chosen].tolist()
-            noisy = corrupt(images[chosen], noise, level=float(level), seed=seed, sample_ids=keys)
+            chosen = positions[index % _SHARES :: _SHARES] if len(images) > 1 else positions
+            sample_ids = ids[chosen].tolist()
+            noisy = corrupt(images[chosen], noise, level=float(level), seed=seed, sample_ids=sample_ids)
             yield noise, float(level), chosen, noisy
 
 

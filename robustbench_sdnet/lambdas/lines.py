@@ -1,4 +1,5 @@
-"""Lines from what is seen of an image to its lambda, drawn by answers on corrupted training images. Needs no torch."""
+"""Lines from a signal of an image (its stem's residual, its noise) to its lambda, by answers on corrupted training
+images. Needs no torch."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ _STEP, _BEYOND = 0.1, 1.5  # candidates' lambdas at the pins, and how far past t
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """lambda = intercept + slope * what is seen."""
+    """lambda = intercept + slope * signal."""
 
     slope: float
     intercept: float
@@ -51,9 +52,9 @@ class FitPoint:
 
     def best(self, lambdas: Sequence[float]) -> float:
         """The mean of the lambdas within one standard error of the top: a flat top has no meaningful argmax."""
-        found = np.asarray(self.accuracies)
-        top = float(found.max())
-        near = found >= top - np.sqrt(max(top * (1 - top), 0.0) / len(self.residuals))
+        accuracies = np.asarray(self.accuracies)
+        top = float(accuracies.max())
+        near = accuracies >= top - np.sqrt(max(top * (1 - top), 0.0) / len(self.residuals))
         return float(np.asarray(lambdas)[near].mean())
 
 
@@ -70,7 +71,7 @@ def fit_lines(points: Sequence[FitPoint], lambdas: Sequence[float]) -> dict[str,
 
 
 def most_accurate(
-    points: Sequence[FitPoint], lambdas: Sequence[float], seen: Sequence[Sequence[float]]
+    points: Sequence[FitPoint], lambdas: Sequence[float], signals: Sequence[Sequence[float]]
 ) -> Line:
     """The rising line that gives the most right answers, clean images and every noise counting the same.
 
@@ -79,31 +80,31 @@ def most_accurate(
     at the low end stands.
 
     Args:
-        seen: for each point what lambda is read from, a number an image.
+        signals: for each point what lambda is read from, a number an image.
     """
     grid = np.asarray(lambdas, dtype=np.float64)
-    signal = np.concatenate([np.asarray(values, dtype=np.float64) for values in seen])
+    signal = np.concatenate([np.asarray(values, dtype=np.float64) for values in signals])
     right = np.concatenate([_digits(point.right) for point in points], axis=1)
     weight = _weights(points)
     low, high = np.quantile(signal, _QUANTILES)
     if high <= low:
         return Line(0.0, float(grid[(right * weight).sum(1).argmax()]))
     column = np.arange(len(signal))
-    best, found = -1.0, Line(0.0, float(grid[0]))
+    best_score, best = -1.0, Line(0.0, float(grid[0]))
     ends = np.arange(grid[0] - _BEYOND, grid[-1] + _BEYOND, _STEP)
     for first in ends:
         for last in ends[ends >= first]:
             slope = (last - first) / (high - low)
             line = Line(float(slope), float(first - slope * low))
             lam = np.clip(line.intercept + line.slope * signal, grid[0], grid[-1])
-            place = np.interp(lam, grid, np.arange(len(grid)))
-            below = np.minimum(place.astype(np.int64), len(grid) - 2)
-            share = place - below
+            position = np.interp(lam, grid, np.arange(len(grid)))
+            below = np.minimum(position.astype(np.int64), len(grid) - 2)
+            share = position - below
             answers = (1 - share) * right[below, column] + share * right[below + 1, column]
             score = float((answers * weight).sum())
-            if score > best + 1e-9:  # rounding alone makes no line better
-                best, found = score, line
-    return found
+            if score > best_score + 1e-9:  # rounding alone makes no line better
+                best_score, best = score, line
+    return best
 
 
 def line_through(x: Iterable[float], y: Iterable[float]) -> Line:
@@ -117,6 +118,7 @@ def line_through(x: Iterable[float], y: Iterable[float]) -> Line:
 
 
 def _digits(texts: Sequence[str]) -> NDArray[np.float64]:
+    """(lambdas, n) the answers in `FitPoint.right`, 1 for right and 0 for wrong."""
     return np.asarray([[digit == "1" for digit in text] for text in texts], dtype=np.float64)
 
 
