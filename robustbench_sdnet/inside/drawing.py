@@ -24,16 +24,16 @@ _STYLES = ("-", "--", ":", "-.")
 
 def clipped(images: Pixels) -> Pixels:
     """(n, h, w, c) as they are, cut to [0, 1]."""
-    found: Pixels = np.clip(images, 0, 1).astype(np.float32)
-    return found
+    cut: Pixels = np.clip(images, 0, 1).astype(np.float32)
+    return cut
 
 
 def stretched(images: Pixels) -> Pixels:
     """Each image and channel apart from 0 to 1; what is flat is grey."""
-    low, high = (pick(images, axis=(1, 2), keepdims=True) for pick in (np.min, np.max))
+    low, high = images.min((1, 2), keepdims=True), images.max((1, 2), keepdims=True)
     span = np.where(high > low, high - low, 1)
-    found: Pixels = np.where(high > low, (images - low) / span, 0.5).astype(np.float32)
-    return found
+    scaled: Pixels = np.where(high > low, (images - low) / span, 0.5).astype(np.float32)
+    return scaled
 
 
 def equalised(images: Pixels) -> Pixels:
@@ -59,12 +59,12 @@ def image_grid(rows: Sequence[tuple[str, Pixels]]) -> Figure:
         padded = np.pad(large, ((0, 0), (0, _GAP), (0, _GAP), (0, 0)), constant_values=1)
         strips.append(np.concatenate(list(padded), axis=1))
         top = sum(map(len, strips))
-    whole = np.concatenate(strips)
-    figure = new_figure(figure_width, figure_width * whole.shape[0] / wide)
+    sheet = np.concatenate(strips)
+    figure = new_figure(figure_width, figure_width * sheet.shape[0] / wide)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    axes.imshow(whole)
+    axes.imshow(sheet)
     for place, label in texts:
         axes.text(0, place, label, fontsize=_LETTER * figure_width, color=TEXT)
     return figure
@@ -98,20 +98,13 @@ def way_figure(numbers: Mapping[str, Sequence[Number]]) -> Figure:
     titles = [wrapped(model, width - MARGIN) for model in numbers]
     figure = new_figure(width * len(numbers), 3.4 + extra_height(titles))
     panels = figure.subplots(1, len(numbers), sharey=True, squeeze=False)[0]
-    for axes, title, found in zip(panels, titles, numbers.values(), strict=True):
-        for position, image in enumerate(dict.fromkeys(number.image for number in found)):
-            line = [number for number in found if number.image == image]
+    for axes, title, of_model in zip(panels, titles, numbers.values(), strict=True):
+        for position, image in enumerate(dict.fromkeys(number.image for number in of_model)):
+            line = [number for number in of_model if number.image == image]
             depths, colour = [number.depth for number in line], PALETTE[position % len(PALETTE)]
             style = _STYLES[position % len(_STYLES)]
-            axes.plot(
-                depths,
-                [number.mean for number in line],
-                style,
-                color=colour,
-                label=image,
-                marker="o",
-                ms=3,
-            )
+            means = [number.mean for number in line]
+            axes.plot(depths, means, style, color=colour, label=image, marker="o", ms=3)
             if all(number.low is not None and number.high is not None for number in line):
                 ends = ([getattr(number, end) for number in line] for end in ("low", "high"))
                 axes.fill_between(depths, *ends, color=colour, alpha=0.18, linewidth=0)

@@ -104,8 +104,8 @@ def inversions(model: nn.Module, images: Tensor, depths: Sequence[int]) -> Itera
         x = layer.pooled(code) if isinstance(layer, SparseConvolution) else layer(x)
     for depth, length in zip(depths, wanted, strict=True):
         x = code = steps[length - 1][2]
-        for layer, given, made in reversed(steps[:length]):
-            x = _synthesis(layer, x, made, given) if isinstance(layer, SparseConvolution) else undo(layer, x)
+        for layer, given, coded in reversed(steps[:length]):
+            x = _synthesis(layer, x, coded, given) if isinstance(layer, SparseConvolution) else undo(layer, x)
         yield Inversion(depth, code, x * net.normalise.std + net.normalise.mean)
 
 
@@ -120,7 +120,8 @@ def undo(layer: nn.BatchNorm2d, y: Tensor) -> Tensor:
 
 
 def _synthesis(layer: SparseConvolution, x: Tensor, code: Tensor, given: Tensor) -> Tensor:
-    """The input that a code stands for; a pooled one is enlarged first, as the original does."""
+    """The input that what left the layer, `x`, stands for; where it was pooled it is enlarged first to the size of the
+    code, as the original does. The input that was given serves for its size alone."""
     dn: SparseCoding = layer.dn
     if x.shape != code.shape:
         x = F.interpolate(x, size=code.shape[2:], mode="bilinear", align_corners=False)

@@ -16,7 +16,7 @@ from ..reports.plots import style
 from ..running.ready import prepare
 from ..specs.models import NO_LAMBDA
 from ..zoo.others.guard import named_errors
-from .measures import changed, made_again
+from .measures import feature_changes, reconstruction_numbers
 from .pages import Drawn, pages, way
 from .subject import Wanted, depths_of, subject
 from .way import features
@@ -59,8 +59,9 @@ def look(
             shown = subject(ready, spec, wanted)
             doubts += [f"{spec.name}, {wanted.attack.name}: {shown.doubt}"] if shown.doubt else []
             on_step(f"{spec.name}: depths and lambdas")
-            ways[spec.name] = changed(shown, ready.worker.batch_size)
-            numbers += [*made_again(shown, ready.worker.batch_size, on_step), *ways[spec.name]]
+            ways[spec.name] = feature_changes(shown, ready.worker.batch_size)
+            numbers += reconstruction_numbers(shown, ready.worker.batch_size, on_step)
+            numbers += ways[spec.name]
             on_step(f"{spec.name}: pictures")
             drawn += pages(shown)
     drawn.append(way(ways))

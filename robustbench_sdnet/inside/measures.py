@@ -18,18 +18,19 @@ from .subject import NOISE, Subject
 from .way import features, invert_features
 
 PerImage = dict[tuple[str, float | None, int, str], list[float]]
+"""(which images, lambda, depth, quantity) -> a number an image."""
 
 
-def relative(made: Tensor, given: Tensor) -> Tensor:
-    """(n,) |made - given| / |given|; 0 where they are equal, infinite where `given` alone is zero."""
-    difference = length(made - given)
-    return difference / torch.where(difference == 0, 1, length(given))
+def relative(changed: Tensor, original: Tensor) -> Tensor:
+    """(n,) |changed - original| / |original|; 0 where they are equal, infinite where the original alone is zero."""
+    difference = length(changed - original)
+    return difference / torch.where(difference == 0, 1, length(original))
 
 
 def length(images: Tensor) -> Tensor:
     """(n,) Euclidean norm of each image."""
-    found: Tensor = torch.linalg.vector_norm(images.flatten(1), dim=1)
-    return found
+    norms: Tensor = torch.linalg.vector_norm(images.flatten(1), dim=1)
+    return norms
 
 
 def correlation(first: Tensor, second: Tensor) -> Tensor:
@@ -59,10 +60,10 @@ def inverted(
             yield from list(inversions(model, images, depths))
 
 
-def made_again(subject: Subject, batch_size: int, on_step: Callable[[str], None]) -> list[Number]:
+def reconstruction_numbers(subject: Subject, batch_size: int, on_step: Callable[[str], None]) -> list[Number]:
     """What each depth still holds, at each lambda, of the clean images and of the perturbed ones but noise."""
-    found: PerImage = defaultdict(list)
-    before: dict[tuple[float | None, int], Tensor] = {}
+    per_image: PerImage = defaultdict(list)
+    of_clean: dict[tuple[float | None, int], Tensor] = {}
     clean = subject.seen["clean"]
     for start in range(0, len(clean), batch_size):
         part = slice(start, start + batch_size)
@@ -70,49 +71,50 @@ def made_again(subject: Subject, batch_size: int, on_step: Callable[[str], None]
             for lam in () if name.startswith(NOISE) else subject.lambdas:
                 if subject.wanted.method == "gradient":  # takes long
                     on_step(f"{subject.name}: {name}" + ("" if lam is None else f", lambda {lam:g}"))
-                for one in inverted(subject, images[part], subject.depths, lam):
-                    values = {
-                        "error": relative(one.images, images[part]),
-                        "correlation": correlation(one.images, clean[part]),
+                for inversion in inverted(subject, images[part], subject.depths, lam):
+                    depth, reconstructed = inversion.depth, inversion.images
+                    quantities = {
+                        "error": relative(reconstructed, images[part]),
+                        "correlation": correlation(reconstructed, clean[part]),
                     }
                     if name == "clean":
-                        before[lam, one.depth] = one.images
+                        of_clean[lam, depth] = reconstructed
                     else:
                         change = length(images[part] - clean[part])
-                        values["left"] = length(one.images - before[lam, one.depth]) / change
-                    if one.code.numel():
-                        values["active"] = active(one.code)
-                    for quantity, each in values.items():
-                        found[name, lam, one.depth, quantity] += each.tolist()
-    return _summed(subject.name, found)
+                        quantities["left"] = length(reconstructed - of_clean[lam, depth]) / change
+                    if inversion.code.numel():
+                        quantities["active"] = active(inversion.code)
+                    for quantity, values in quantities.items():
+                        per_image[name, lam, depth, quantity] += values.tolist()
+    return _numbers(subject.name, per_image)
 
 
 @torch.no_grad()
-def changed(subject: Subject, batch_size: int) -> list[Number]:
+def feature_changes(subject: Subject, batch_size: int) -> list[Number]:
     """How much the features of perturbed images differ from those of the clean ones, at every depth."""
-    found: PerImage = defaultdict(list)
+    per_image: PerImage = defaultdict(list)
     clean = subject.seen["clean"]
     for start in range(0, len(clean), batch_size):
         part = slice(start, start + batch_size)
-        before = features(subject.model, clean[part])
+        of_clean = features(subject.model, clean[part])
         for name, images in subject.seen.items():
             if name != "clean":
-                after = features(subject.model, images[part])
-                for depth, (now, then) in enumerate(zip(after, before, strict=True)):
-                    found[name, subject.lam, depth, "change"] += relative(now, then).tolist()
-    return _summed(subject.name, found)
+                perturbed = features(subject.model, images[part])
+                for depth, (changed, original) in enumerate(zip(perturbed, of_clean, strict=True)):
+                    per_image[name, subject.lam, depth, "change"] += relative(changed, original).tolist()
+    return _numbers(subject.name, per_image)
 
 
-def _summed(model: str, per_image: PerImage) -> list[Number]:
+def _numbers(model: str, per_image: PerImage) -> list[Number]:
     """The mean of every quantity with its interval over images."""
-    found = []
+    numbers = []
     for (image, lam, depth, quantity), values in per_image.items():
-        kept = [value for value in values if math.isfinite(value)]
-        if not kept:
+        finite = [value for value in values if math.isfinite(value)]
+        if not finite:
             continue  # such as the correlation of images of one colour, which is undefined
-        mean, *ends = mean_interval(kept)
+        mean, *ends = mean_interval(finite)
         low, high = (None if math.isnan(end) else end for end in ends)
-        found.append(
+        numbers.append(
             Number(
                 model=model,
                 image=image,
@@ -124,4 +126,4 @@ def _summed(model: str, per_image: PerImage) -> list[Number]:
                 high=high,
             )
         )
-    return found
+    return numbers

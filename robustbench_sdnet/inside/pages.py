@@ -58,8 +58,8 @@ def _shown(subject: Subject, images: Tensor) -> Tensor:
 
 
 def _pixels(images: Tensor) -> drawing.Pixels:
-    found: drawing.Pixels = images.detach().float().permute(0, 2, 3, 1).cpu().numpy()
-    return found
+    pixels: drawing.Pixels = images.detach().float().permute(0, 2, 3, 1).cpu().numpy()
+    return pixels
 
 
 def _page(subject: Subject, kind: str, title: str, reading: str, alt: str) -> Page:
@@ -70,25 +70,26 @@ def _page(subject: Subject, kind: str, title: str, reading: str, alt: str) -> Pa
 
 
 def _atoms(subject: Subject) -> Iterator[Drawn]:
-    every = stages(subject.model)
-    for depth, stage in enumerate(every if subject.wanted.every_atom else every[:1]):
+    """The dictionary of the stem, or of every sparse coding layer, whose number is said where a block has several."""
+    depths = stages(subject.model)
+    for depth, stage in enumerate(depths if subject.wanted.every_atom else depths[:1]):
         layers = [
             part for part in stage.modules() if isinstance(part, SparseCoding) and part.weight.dim() == 4
         ]
         for position, layer in enumerate(layers, 1):
             atoms = layer.atoms().detach().float().cpu().numpy()
             number = f"-{position}" if len(layers) > 1 else ""
-            what = "the stem" if depth == 0 else f"block {depth}"
-            what += f", layer {position}" if number else ""
+            place = "the stem" if depth == 0 else f"block {depth}"
+            place += f", layer {position}" if number else ""
             colours, holds = _READ_COLOURS if atoms.shape[1] == 3 else _READ_ENERGY
             yield (
                 _page(
                     subject,
                     f"atoms-{depth}{number}",
-                    f"Atoms of {what}",
-                    f"The {len(atoms)} atoms of {what}, {colours}, smooth ones first. A code says how much of each "
+                    f"Atoms of {place}",
+                    f"The {len(atoms)} atoms of {place}, {colours}, smooth ones first. A code says how much of each "
                     f"stands at each place{holds}.",
-                    f"A grid of {len(atoms)} small patches, the dictionary of {what}, sorted from smooth to fine.",
+                    f"A grid of {len(atoms)} small patches, the dictionary of {place}, sorted from smooth to fine.",
                 ),
                 drawing.atom_grid(atoms),
             )
@@ -99,11 +100,11 @@ def _depths(subject: Subject) -> Iterator[Drawn]:
     if not subject.depths:
         return
     clean = _shown(subject, subject.seen["clean"])
-    found = list(inverted(subject, clean, subject.depths, subject.lam))
+    inversions = list(inverted(subject, clean, subject.depths, subject.lam))
     lam = "" if subject.lam is None else f" at lambda {subject.lam:g}"
     for kind, draw in _STYLES.items():
         rows = [("input", _pixels(clean))]
-        rows += [(f"depth {one.depth}", draw(_pixels(one.images))) for one in found]
+        rows += [(f"depth {each.depth}", draw(_pixels(each.images))) for each in inversions]
         yield (
             _page(
                 subject,
@@ -112,7 +113,7 @@ def _depths(subject: Subject) -> Iterator[Drawn]:
                 f"The input, sorted by label, and below it the images reconstructed from each depth{lam}, "
                 f"{_READ_STYLES[kind]}. Depth 0 is after the stem. {_READ_METHODS[subject.wanted.method]}",
                 f"Rows of {len(clean)} images: the input and what is reconstructed at depth "
-                f"{', '.join(str(one.depth) for one in found)}, {kind}.",
+                f"{', '.join(str(each.depth) for each in inversions)}, {kind}.",
             ),
             drawing.image_grid(rows),
         )
@@ -125,8 +126,8 @@ def _film(subject: Subject) -> Iterator[Drawn]:
         return
     clean = _shown(subject, subject.seen["clean"])
     attacked = list(subject.seen)[-1]
-    known = f" The attack knew lambda {subject.lam:g} alone."
-    made = [next(inverted(subject, clean, (0,), lam)) for lam in subject.lambdas]
+    attack_lambda = f" The attack knew lambda {subject.lam:g} alone."
+    of_clean = [next(inverted(subject, clean, (0,), lam)) for lam in subject.lambdas]
     for name, images in subject.seen.items():
         if name.startswith(NOISE):
             continue
@@ -136,13 +137,13 @@ def _film(subject: Subject) -> Iterator[Drawn]:
         rows = [(name, _pixels(given))]
         if name != "clean":
             rows.append((f"what was changed, times {times}", _grey(times * change)))
-        for lam, before in zip(subject.lambdas, made, strict=True):
-            one = before if name == "clean" else next(inverted(subject, given, (0,), lam))
-            share = f"{100 * float(active(one.code).mean()):.1f} % of the code active"
-            rows.append((f"lambda {lam:g}: reconstructed, {share}", drawing.clipped(_pixels(one.images))))
-            rows.append((f"lambda {lam:g}: residual", _grey(given - one.images)))
+        for lam, before in zip(subject.lambdas, of_clean, strict=True):
+            stem = before if name == "clean" else next(inverted(subject, given, (0,), lam))
+            share = f"{100 * float(active(stem.code).mean()):.1f} % of the code active"
+            rows.append((f"lambda {lam:g}: reconstructed, {share}", drawing.clipped(_pixels(stem.images))))
+            rows.append((f"lambda {lam:g}: residual", _grey(given - stem.images)))
             if name != "clean":
-                left = _grey(times * (one.images - before.images))
+                left = _grey(times * (stem.images - before.images))
                 rows.append((f"lambda {lam:g}: left of the change, times {times}", left))
         texts = ", ".join(f"{lam:g}" for lam in subject.lambdas)
         yield (
@@ -150,7 +151,9 @@ def _film(subject: Subject) -> Iterator[Drawn]:
                 subject,
                 f"lambda-{plain(name)}",
                 f"Lambda film, {name}",
-                _READ_FILM + ("" if name == "clean" else _READ_CHANGE) + (known if name == attacked else ""),
+                _READ_FILM
+                + ("" if name == "clean" else _READ_CHANGE)
+                + (attack_lambda if name == attacked else ""),
                 f"Rows of {len(given)} images, {name}: the input, then for lambda {texts} the reconstruction and its "
                 "residual" + ("." if name == "clean" else ", and what is left of the change."),
             ),
@@ -165,13 +168,14 @@ def _enlargement(change: Tensor) -> int:
 
 
 def _grey(difference: Tensor) -> drawing.Pixels:
+    """A difference around grey, cut to [0, 1]."""
     return drawing.clipped(_pixels(0.5 + difference))
 
 
 def way(ways: dict[str, list[Number]]) -> Drawn:
     """How perturbations grow in one or several models, side by side."""
     models: Sequence[str] = tuple(ways)
-    names = ", ".join(dict.fromkeys(number.image for found in ways.values() for number in found))
+    names = ", ".join(dict.fromkeys(number.image for numbers in ways.values() for number in numbers))
     page = Page(
         name="way",
         title="The perturbation's way",

@@ -108,7 +108,7 @@ def subject(ready: Ready, spec: ModelSpec, wanted: Wanted) -> Subject:
     noise = ball(attack.norm).noise(drawn, clean, float(attack.eps), torch.zeros_like(labels))
     return Subject(
         name=spec.name,
-        stem=_stem(spec.name, [one.name for one in ready.models]),
+        stem=_stem(spec.name, [other.name for other in ready.models]),
         model=model,
         lam=trained,
         lambdas=lambdas,
@@ -127,4 +127,5 @@ def subject(ready: Ready, spec: ModelSpec, wanted: Wanted) -> Subject:
 
 def _stem(name: str, names: Sequence[str]) -> str:
     """A model's name in those of its files, with a hash where another of these would be the same there."""
-    return plain(name) if [plain(one) for one in names].count(plain(name)) == 1 else slug(name)
+    alike = [other for other in names if plain(other) == plain(name)]
+    return plain(name) if len(alike) == 1 else slug(name)

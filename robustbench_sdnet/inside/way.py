@@ -61,33 +61,33 @@ def features(model: nn.Module, images: Tensor, depth: int | None = None) -> list
         InputError: no such depth, or a part that gives no tensor, or that nothing can listen to.
     """
     check_evaluated(model)
-    found = stages(model)
-    if any(isinstance(stage, torch.jit.ScriptModule) for stage in found):
+    wanted = stages(model)
+    if any(isinstance(stage, torch.jit.ScriptModule) for stage in wanted):
         raise InputError(
             "TorchScript does not show what its parts give. Name the Python function that builds the model "
             "(package.module:function)."
         )
     if depth is not None:
-        check_depth(depth, len(found))
-        found = [found[depth]]
-    seen: dict[nn.Module, Tensor] = {}
+        check_depth(depth, len(wanted))
+        wanted = [wanted[depth]]
+    outputs: dict[nn.Module, Tensor] = {}
     with looking() as mine:
 
         def keep(stage: nn.Module, _: object, output: object) -> None:
             if isinstance(output, Tensor) and mine():
                 # The next part may work in place; where there is none, nothing does.
-                seen.setdefault(stage, output.clone() if depth is None else output)
+                outputs.setdefault(stage, output.clone() if depth is None else output)
                 if depth is not None:
                     raise Reached
 
-        with hooked(found, keep), suppress(Reached):
+        with hooked(wanted, keep), suppress(Reached):
             model(images)
-    if any(stage not in seen for stage in found):
+    if any(stage not in outputs for stage in wanted):
         raise InputError(
             "A part of this model is not called, or gives no tensor, so that it has no depths. Of an exported file, "
             "name the Python function that builds the model (package.module:function)."
         )
-    return [seen[stage] for stage in found]
+    return [outputs[stage] for stage in wanted]
 
 
 def invert_features(
