@@ -135,7 +135,7 @@ def _point(raw: dict[str, Any]) -> FitPoint:
 
 
 def mean_energy(model: nn.Module, images: Tensor, lam: float) -> Tensor:
-    """(n,) residual energy |x - A z|^2 of the stem at lambda, per value of x, so that it does not grow with the image."""
+    """(n,) residual energy |x - A z|^2 of the stem at lambda, per value of x: it does not grow with the image."""
     stem = stem_of(model, images)
     (energy,) = stem.residuals([lam])
     return energy / stem.x.shape[1:].numel()
