@@ -60,24 +60,21 @@ def _copy(source: Store, target: Store, only: Collection[str] | None) -> None:
 
 def _unite(sources: Sequence[Store], target: Store) -> None:
     """Copy every cell from the store that answers it on most images, of equals from the first."""
-    sizes = [dict(source.answered(_size)) for source in sources]
-    best: dict[str, int] = {}
-    asked: dict[str, int] = {}
-    for number, size in enumerate(sizes):
-        for cell_id, (samples, wanted) in size.items():
-            if cell_id not in best or samples > sizes[best[cell_id]][cell_id][0]:
-                best[cell_id] = number
-            asked[cell_id] = max(wanted or 0, asked.get(cell_id, 0))
-    for number, source in enumerate(sources):
-        _copy(source, target, {cell_id for cell_id in best if best[cell_id] == number})
+    best: dict[str, Store] = {}
+    answered: dict[str, int] = {}
+    for source in sources:
+        ranges = source.ranges()
+        for cell_id in source.cells():
+            samples = sum(stop - start for start, stop in ranges.get(cell_id, ()))
+            if samples > answered.get(cell_id, -1):
+                best[cell_id], answered[cell_id] = source, samples
+    for source in sources:
+        _copy(source, target, {cell_id for cell_id in best if best[cell_id] is source})
     cells = target.cells()
-    for wanted in set(asked.values()) - {0}:
-        target.add_cells({name: cell for name, cell in cells.items() if asked.get(name) == wanted}, wanted)
     for source in reversed(sources):  # of diagnostics that saw as many images the first store's stand
+        others = {cell_id for cell_id in best if best[cell_id] is not source}
+        asked = dict(source.answered(lambda stored: (stored.id, stored.asked), others))
+        for count in set(asked.values()):
+            target.add_cells({cell_id: cells[cell_id] for cell_id in asked if asked[cell_id] == count}, count)
         for cell_id, checks in source.verdicts().items():
             target.add_verdicts(cell_id, checks)
-
-
-def _size(stored: Stored) -> tuple[str, tuple[int, int | None]]:
-    """A cell's id, how many samples are answered, and how many were asked for."""
-    return stored.id, (stored.samples, stored.asked)
