@@ -123,9 +123,8 @@ def follows_lambda(model: nn.Module, run: Callable[[], object]) -> bool:
     if not stem or _chooses_lambda(model):
         return False
     with _set(stem, there):
-        lam = at_first_call(
-            stem, run, lambda layer, _: layer.lam
-        )  # which the model takes back on the way out
+        # Looked at there, since the model takes its own back on the way out.
+        lam = at_first_call(stem, run, lambda layer, _: layer.lam)
     return lam is None or (isinstance(lam, float) and lam == there)
 
 
