@@ -164,6 +164,27 @@ def test_files_and_functions_fit_a_reader():
     assert not long, "\n".join(long)
 
 
+MAKES_TENSORS = re.compile(
+    "arange|as_tensor|empty|eye|full|linspace|ones|rand|randint|randn|randperm|tensor|zeros"
+)
+
+
+def test_tensors_do_not_depend_on_the_default_device():
+    """Only layers are built where `torch.set_default_device` says; a default of "cuda" changes nothing else."""
+    without = [
+        f"{module}:{node.lineno}: {ast.unparse(node)}"
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and MAKES_TENSORS.fullmatch(node.func.attr)
+        and ast.unparse(node.func.value) == "torch"
+        and not any(keyword.arg == "device" for keyword in node.keywords)
+        and not module.endswith((".nets.csc", ".nets.resnet"))
+    ]
+    assert not without, "\n".join(without)
+
+
 SUPPRESSED = re.compile(
     r"noqa: [A-Z]+[0-9]+|type: ignore\[[\w,-]+\]|(simplefilter|filterwarnings)\(\"ignore[^)]*\)"
     r"|except \(?(Base)?Exception\b[^:]*:"

@@ -187,6 +187,33 @@ def test_models_may_be_paths_as_train_gives_them(runs):
     assert rs.zoo.describe_model(folder).source == "runs/tiny-sdnet20"
 
 
+def test_the_default_device_of_torch_changes_no_answer(runs):
+    """Notebooks set it to "cuda"; on "meta" tensors have no values."""
+    (runs / "placed.py").write_text(
+        "import torch\n"
+        "def net():\n"
+        "    torch.manual_seed(0)\n"
+        "    cpu = {'device': 'cpu'}\n"
+        "    layers = torch.nn.Conv2d(3, 4, 3, **cpu), torch.nn.Flatten(), torch.nn.Linear(144, 3, **cpu)\n"
+        "    return torch.nn.Sequential(*layers)\n"
+    )
+    asked = {
+        "corruptions": ("motion_blur", "fog"),
+        "severities": 3,
+        "attacks": [{"name": "pgd", "eps": 0.02}, {"name": "square", "norm": "l1", "eps": 3, "steps": 20}],
+        "limit": 8,
+    }
+    told = ["kind", "perturbation", "severity", "n", "accuracy", "passes_forward"]
+    plain = rs.evaluate("placed:net", **asked, store="sqlite:///plain.db")[told]
+    torch.set_default_device("meta")
+    try:
+        again = rs.evaluate("placed:net", **asked, store="sqlite:///again.db")[told]
+    finally:
+        torch.set_default_device(None)
+    assert again.equals(plain)
+    assert plain.accuracy.nunique() > 1
+
+
 def test_a_path_may_begin_at_home(runs, monkeypatch):
     monkeypatch.setenv("HOME", str(runs))
     assert rs.load_model("~/runs/tiny-sdnet20").arch == "sdnet20"

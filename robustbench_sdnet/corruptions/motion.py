@@ -47,7 +47,9 @@ def blur_along(images: Tensor, angle: Tensor, radius: int, sigma: float) -> Tens
     pixels = to_words(images) if channels == 3 else images[..., 0]
     padded = pad(pad(pixels, 1, up, down, "nearest"), 2, left, right, "nearest")
     tall, wide = padded.shape[1:]
-    image, row, column = (torch.arange(count, dtype=torch.int32) for count in (n, height, width))
+    image, row, column = (
+        torch.arange(count, dtype=torch.int32, device="cpu") for count in (n, height, width)
+    )
     origin = image.reshape(-1, 1, 1) * (tall * wide) + (row.reshape(-1, 1) + up) * wide + (column + left)
     origin, shift = origin.to(images.device), (shift_y * wide + shift_x).to(torch.int32).to(images.device)
     flat = padded.reshape(-1)

@@ -105,7 +105,7 @@ def _diagnosed(worker: Worker, cell: Cell, right: NDArray[np.bool_], cheap: bool
             norm=spec.norm,
             seed=spec.seed,
             cheap=cheap,
-            survivors=torch.tensor(right).to(worker.device),
+            survivors=torch.tensor(right, device=worker.device),
             sample_ids=ids,
             batch_size=min(worker.batch_size, IMAGES),
         )

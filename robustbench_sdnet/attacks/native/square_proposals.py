@@ -113,7 +113,7 @@ def bump_pair(side: int, order: int) -> Tensor:
 
 def _bump(height: int, width: int, order: int) -> Tensor:
     """Nested rectangles that grow by one on each side, the i-th of height 1 / i^2 (in l1 1 / i^4), at norm 1."""
-    bump = torch.zeros(height, width, dtype=torch.float64)
+    bump = torch.zeros(height, width, dtype=torch.float64, device="cpu")
     top, left = height // 2, width // 2
     for ring in range(max(height, width) // 2 + 1):
         rows, columns = slice(max(top - ring, 0), top + ring + 1), slice(max(left - ring, 0), left + ring + 1)
@@ -136,8 +136,8 @@ def _placed_bump(words: Tensor, size: Tensor, height: int, width: int, order: in
 def _bump_table(largest: int, order: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Every odd bump pair, padded to the largest, and the table's row for each side."""
     sides = list(range(1, largest + 1, 2))
-    table = torch.zeros(len(sides), largest, largest)
-    number = torch.zeros(largest + 1, dtype=torch.int64)
+    table = torch.zeros(len(sides), largest, largest, device="cpu")
+    number = torch.zeros(largest + 1, dtype=torch.int64, device="cpu")
     for row, side in enumerate(sides):
         table[row, :side, :side] = bump_pair(side, order)
         number[side] = row

@@ -35,7 +35,7 @@ speckle_noise = _drawn(noise.speckle_noise, noise.sample_normal)
 def motion_blur(images: Tensor, _: Draw, __: Setting) -> Iterator[Tensor]:
     """Radius 6 and width 1.8, the direction turning by 9 degrees a frame, from -180 to 0."""
     for frame in range(21):
-        angle = torch.full((len(images),), 9.0 * (frame - 20), dtype=torch.float64)
+        angle = torch.full((len(images),), 9.0 * (frame - 20), dtype=torch.float64, device="cpu")
         yield blur_along(images, angle, 6, 1.8)
 
 
@@ -79,5 +79,5 @@ def snow(images: Tensor, draw: Draw, _: Setting) -> Iterator[Tensor]:
     """One layer of snow, its streaks turning by 4 degrees a frame from -150 on."""
     layer = snow_layer(draw(sample_spatter, 0)["normal"], 0.05, 0.3, 2, 0.5)
     for frame in range(31):
-        angle = torch.full((len(images),), 4.0 * frame - 150, dtype=torch.float64)
+        angle = torch.full((len(images),), 4.0 * frame - 150, dtype=torch.float64, device="cpu")
         yield snowed(images, layer, angle, 10, 2, 0.85)

@@ -49,7 +49,7 @@ def won(check: str, rival: str, broken: Tensor, subject: Subject, remedy: str) -
 def gradient_free_wins(subject: Subject, survivors: Tensor, queries: int) -> Finding:
     """Square on what every white-box attack left."""
     left = subject.take(survivors)
-    broken = torch.zeros(len(left), dtype=torch.bool)
+    broken = torch.zeros(len(left), dtype=torch.bool, device=left.images.device)
     if len(left):
         found = run(
             "square",
@@ -72,7 +72,7 @@ def gradient_free_wins(subject: Subject, survivors: Tensor, queries: int) -> Fin
 def single_step_wins(subject: Subject, survivors: Tensor) -> Finding:
     """One full step along the gradient from the image itself."""
     left = subject.take(survivors)
-    broken = torch.zeros(len(left), dtype=torch.bool)
+    broken = torch.zeros(len(left), dtype=torch.bool, device=left.images.device)
     if len(left):
         gradient, _, _ = left.gradient(cross_entropy)
         ball = BALLS[left.norm]

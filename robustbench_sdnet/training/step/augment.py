@@ -25,10 +25,11 @@ class Placement(NamedTuple):
 
 def draw_placements(options: TrainOptions, positions: Tensor, generator: torch.Generator) -> Placement:
     """Placements of the images; every draw is made whatever the options, so that options do not shift each other."""
-    pad, count = options.crop, len(positions)
-    down, right = (torch.randint(-pad, pad + 1, (count,), generator=generator) for _ in range(2))
-    mirrored = (torch.rand(count, generator=generator) < 0.5) & options.flip
-    return Placement(positions, down, right, mirrored, torch.rand(count, 2, generator=generator))
+    pad, size = options.crop, (len(positions),)
+    down, right = (torch.randint(-pad, pad + 1, size, generator=generator, device="cpu") for _ in range(2))
+    mirrored = (torch.rand(size, generator=generator, device="cpu") < 0.5) & options.flip
+    hole = torch.rand((*size, 2), generator=generator, device="cpu")
+    return Placement(positions, down, right, mirrored, hole)
 
 
 def place(images: Tensor, placement: Placement, cutout: int = 0) -> Tensor:

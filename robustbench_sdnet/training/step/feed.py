@@ -68,7 +68,7 @@ class Feed(ABC):
         generator = torch.Generator().manual_seed(
             stream_key(self.options.seed, f"training epoch {epoch}") >> 1
         )
-        order = self.positions[torch.randperm(len(self.positions), generator=generator)]
+        order = self.positions[torch.randperm(len(self.positions), generator=generator, device="cpu")]
         return draw_placements(self.options, order, generator)
 
     def _part(self, step: int) -> slice:
@@ -118,7 +118,8 @@ class StreamingFeed(Feed):
         at = cut.positions.numpy()
         pixels: Uint8 = crop(at, key) if crop else self.data.pixels.read(at)
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-        placed = place(images, cut._replace(positions=torch.arange(len(images))), self.options.cutout)
+        read = cut._replace(positions=torch.arange(len(images), device="cpu"))
+        placed = place(images, read, self.options.cutout)
         return Batch(placed, self.labels[cut.positions], self.ids[cut.positions])
 
     def _send(self, pieces: list[Future[Batch]]) -> Batch:
@@ -145,7 +146,7 @@ def hold_out(data: ImageData, options: TrainOptions) -> tuple[Tensor, Tensor]:
     """
     positions = torch.from_numpy(data.positions(min(len(data), options.limit or len(data))))
     generator = torch.Generator().manual_seed(stream_key(options.seed, "held-out images") >> 1)
-    shuffled = positions[torch.randperm(len(positions), generator=generator)]
+    shuffled = positions[torch.randperm(len(positions), generator=generator, device="cpu")]
     kept = len(positions) - round(options.hold_out * len(positions))
     if options.hold_out and not 0 < kept < len(positions):
         raise InputError(

@@ -34,7 +34,8 @@ def accuracy_of(
         TrainingError: logits are not finite, as after an update that ruined the weights.
     """
     rank, count, _ = world()
-    chosen = (torch.arange(len(data)) if positions is None else positions).tensor_split(count)[rank]
+    positions = torch.arange(len(data), device="cpu") if positions is None else positions
+    chosen = positions.tensor_split(count)[rank]
     labels = torch.from_numpy(data.labels)
     right, ruined = torch.zeros((2, 1), dtype=torch.int64, device=device.device)
     model.eval()

@@ -163,7 +163,10 @@ def own_normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float,
         name = getattr(module, "original_name", type(module).__name__)  # scripted modules have the first
         mean, std = (getattr(module, key, None) for key in ("mean", "std"))
         if _NORMALISER.fullmatch(name) and mean is not None and std is not None:
-            values = [torch.as_tensor(value, dtype=torch.float64).flatten().tolist() for value in (mean, std)]
+            values = [
+                torch.as_tensor(value, dtype=torch.float64, device="cpu").flatten().tolist()
+                for value in (mean, std)
+            ]
             if len(values[0]) in (1, 3) and len(values[1]) in (1, 3):
                 return tuple(values[0]), tuple(values[1])
     return None
@@ -231,7 +234,9 @@ def _remedy(model: nn.Module, better: Convention) -> str:
     if isinstance(model, External) and isinstance(model.normalise, Normalise):
         return "Check the mean and std that were given"
     if isinstance(model, Classifier) and isinstance(model.normalise, Normalise):
-        before, after = (torch.tensor(values, dtype=torch.float64) for values in (better.mean, better.std))
+        before, after = (
+            torch.tensor(values, dtype=torch.float64, device="cpu") for values in (better.mean, better.std)
+        )
         own_mean, own_std = (
             part.detach().double().flatten().cpu() for part in (model.normalise.mean, model.normalise.std)
         )
