@@ -19,11 +19,12 @@ def status(store: str, as_json: bool) -> None:
       sdnet-bench status
       sdnet-bench status --store sqlite:///runs/quickstart/results.db --json
     """
+    from ..answers.snapshot import url_of
     from ..answers.status import status as read_status
     from ..console.tables import fitted
     from ..store.store import Store
 
-    with Store(store, must_exist=True) as opened:
+    with Store(url_of(store), must_exist=True) as opened:
         rows = read_status(opened)
 
     keys = ("model", "data", "kind", "cells", "unfinished", "samples", "last_finished")

@@ -57,12 +57,12 @@ class Shard:
         return replace(self, start=low, stop=high, outcome=outcome, cost=cost)
 
     def row(self) -> dict[str, Any]:
-        """Its row, finished now."""
+        """Its row; what no store holds yet is finished now."""
         return {
             "cell_id": self.cell_id,
             "start": self.start,
             "stop": self.stop,
-            "finished_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            "finished_at": self.finished_at or datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
             "outcome": self.outcome.encode(),
             "cost": canonical(self.cost),
         }

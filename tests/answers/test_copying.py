@@ -96,5 +96,5 @@ def _answer(one):
 
 
 def _all(stored):
-    shards = [(one.start, one.stop, one.outcome.encode(), one.cost) for one in stored.shards]
+    shards = [(one.start, one.stop, one.outcome.encode(), one.cost, one.finished_at) for one in stored.shards]
     return stored.id, stored.cell, stored.asked, shards, stored.verdicts

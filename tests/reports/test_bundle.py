@@ -43,6 +43,13 @@ def test_a_bundle_is_read_again_to_the_same_bytes(tmp_path, capsys) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["report", "to", "bundle", "--store", url, "--output", str(folder)])
     assert "is not empty" in capsys.readouterr().err
+    told = []
+    for store in (url, again):
+        with pytest.raises(SystemExit, match="0"):
+            main(["status", "--store", store])
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
+    assert "sparse" in told[0]
     with Store(url) as store, pytest.raises(InputError, match="by their URLs"):
         report(store, "bundle", output=tmp_path / "open")
 
