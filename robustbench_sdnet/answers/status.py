@@ -13,13 +13,13 @@ def status(store: Store) -> list[dict[str, Any]]:
     """Per model, data set and kind of question, what is answered, under the names of reports.
 
     Returns:
-        Rows of `model`, `data`, `kind`, `cells` (planned), `unfinished` (cells with fewer samples than a run asked
-        for), `samples` (of the largest), `shards`, `last_finished` (UTC, or None).
+        Rows of `model`, `data`, `kind`, `cells` (answered or asked), `unfinished` (cells with fewer samples than a run
+        asked for), `samples` (of the largest), `shards`, `last_finished` (UTC, or None).
 
     Raises:
         StoreError: a row is damaged; the first is named.
     """
-    found = store.answered(_Counted)
+    found = [counted for counted in store.answered(_Counted) if counted.samples or counted.unfinished]
     cells = told_apart([one.cell for one in found])
     rows: dict[tuple[str, str, str], list[_Counted]] = {}
     for one, cell in zip(found, cells, strict=True):

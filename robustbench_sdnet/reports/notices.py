@@ -14,7 +14,7 @@ def unfinished(snapshot: Snapshot) -> Iterator[str]:
         few = counted(len(snapshot.unfinished), "question")
         yield (
             f"Unfinished: the store holds {few} answered on fewer images than were asked for. The same command on the "
-            "same model continues them."
+            "same model continues them, 'sdnet-bench status --forget' forgets them."
         )
 
 

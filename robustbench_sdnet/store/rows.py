@@ -68,6 +68,12 @@ class Shard:
         }
 
 
+def is_unfinished(cell: Cell, asked: int | None, samples: int) -> bool:
+    """Whether fewer samples are answered than a run asked for (of what older versions asked, whether none is), and a
+    command can still ask for the others."""
+    return samples < (1 if asked is None else asked) and not is_superseded(cell.model)
+
+
 @dataclass(frozen=True, eq=False)
 class Stored:
     """Everything that is stored of a cell.
@@ -92,9 +98,8 @@ class Stored:
 
     @property
     def unfinished(self) -> bool:
-        """Whether fewer samples are answered than a run asked for (of what older versions asked, whether none is), and
-        a command can still ask for the others."""
-        return self.samples < (self.asked or 1) and not is_superseded(self.cell.model)
+        """Whether it `is_unfinished`."""
+        return is_unfinished(self.cell, self.asked, self.samples)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from .database import PATIENCE, Database
 from .fits import Fits
 from .images import ImageFolder, ImageTable, KeptImages
 from .outcome import Outcome
-from .rows import Reader, Row, Shard, Stored, refuse, united
+from .rows import Reader, Row, Shard, Stored, is_unfinished, refuse, united
 from .schema import CELLS, SHARDS, VERDICTS, alone, each_row, insert_once, opened, rows, sealed, select
 
 __all__ = ["Shard", "Store", "Stored"]
@@ -118,6 +118,28 @@ class Store:
             insert_once(connection, CELLS, *new)
 
         self.database.run("write", add)
+
+    def forget_unfinished(self) -> int:
+        """Ask no more of any cell than is answered, and nothing else; how many cells were unfinished.
+
+        Raises:
+            StoreError: a cell is damaged; then all stay.
+        """
+
+        def forget(connection: sa.Connection) -> int:
+            alone(connection, CELLS)
+            reader, ranges, forgotten = Reader(), self._ranges(connection, (), 0, 0), 0
+            for row in rows(connection, select(CELLS, self._present)):
+                cell = reader.cell(row)
+                samples = sum(stop - start for start, stop in ranges.get(row["id"], ()))
+                if cell is not None and is_unfinished(cell, row["asked"], samples):
+                    changes = sealed(CELLS, {**row, "asked": samples})
+                    connection.execute(sa.update(CELLS).where(CELLS.c.id == row["id"]).values(changes))
+                    forgotten += 1
+            refuse(self.shown, reader.damages, {})
+            return forgotten
+
+        return self.database.run("write", forget)
 
     def add_shards(self, finished: Sequence[Shard]) -> list[Shard]:
         """Store shards in one transaction, all of them or none.

@@ -20,6 +20,7 @@ from robustbench_sdnet.answers.searches import optimality
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.answers.status import status
 from robustbench_sdnet.answers.trust import Finding, trust
+from robustbench_sdnet.cli import main
 from robustbench_sdnet.errors import InputError, StoreError
 from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.reports import FORMATS, report
@@ -313,6 +314,36 @@ def test_what_was_answered_while_a_server_came_back_is_not_unfinished(tmp_path, 
         found = Snapshot.read(store)
     assert len(found.answered[0].outcome) == 20
     assert not found.unfinished
+
+
+def test_what_is_forgotten_is_not_unfinished_and_can_be_asked_again(tmp_path, capsys):
+    asked = [cell(), cell(NOISE[0]), cell(PGD)]
+    url = f"sqlite:///{tmp_path}/made.db"
+    with made_store(tmp_path, [(asked[0], right(4)), (asked[1], right(4))]) as store:
+        store.add_cells({one.id: one for one in asked[1:]}, 20)
+        answers = store.answered(lambda one: [(each.start, each.outcome.encode()) for each in one.shards])
+        before = records(store)
+    for forgotten in ("Forgot 2 unfinished cells.\n", ""):
+        with pytest.raises(SystemExit, match="0"):
+            main(["status", "--forget", "--json", "--store", url])
+        told = capsys.readouterr()
+        assert told.err == forgotten
+        assert [(row["kind"], row["cells"], row["unfinished"]) for row in json.loads(told.out)] == [
+            ("clean", 1, 0),
+            ("corruption", 1, 0),
+        ]
+    with Store(url) as store:
+        assert "Unfinished" not in report(store, output=tmp_path / "report.md").read_text()
+        assert (
+            store.answered(lambda one: [(each.start, each.outcome.encode()) for each in one.shards])
+            == answers
+        )
+        assert records(store) == before
+        store.add_cells({asked[2].id: asked[2]}, 20)
+        assert Snapshot.read(store).unfinished == {asked[2].id: 20}
+    with pytest.raises(SystemExit, match="1"):
+        main(["status", "--forget", "--store", f"sqlite:///{tmp_path}/none.db"])
+    assert not (tmp_path / "none.db").exists()
 
 
 def test_what_was_stopped_is_unfinished_and_said_so(tmp_path):

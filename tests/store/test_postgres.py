@@ -281,6 +281,9 @@ def test_a_store_of_the_first_schema_is_migrated_and_goes_on(url):
         store.add_shards([Shard(CELL.id, 0, 8, outcome(0, 8), COST)])
         assert store.ranges() == {CELL.id: [(0, 4), (4, 8)]}
         assert [stored.asked for stored in store.answered(lambda stored: stored)] == [8]
+        store.add_cells({CELL.id: CELL}, 20)
+        assert store.forget_unfinished() == 1
+        assert [stored.asked for stored in store.answered(lambda stored: stored)] == [8]
         check(store)
 
 
