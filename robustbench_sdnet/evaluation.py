@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    models: Sequence[str | Path] | None = None,
+    models: Path | Sequence[str | Path] | None = None,
     data: str | None = None,
     *,
     corruptions: str | Iterable[str] = (),
@@ -95,7 +95,7 @@ def evaluate(
 
 
 def sweep(
-    models: Sequence[str | Path] | None = None,
+    models: Path | Sequence[str | Path] | None = None,
     data: str | None = None,
     *,
     lambdas: Sequence[float | str] | str = "0.1:1.4:0.1",
@@ -137,7 +137,7 @@ class Study:
 
 
 def study(
-    models: Sequence[str | Path],
+    models: Path | Sequence[str | Path],
     data: str | None = None,
     *,
     budget: str = "small",
@@ -239,7 +239,7 @@ def diagnose(
     norm: str = "linf",
     lam: float | str | None = None,
     lambda_scope: str = "stem",
-    transfer_from: Sequence[str | Path] = (),
+    transfer_from: Path | Sequence[str | Path] = (),
     cheap: bool = False,
     seed: int = 0,
     **where: Unpack[Where],
