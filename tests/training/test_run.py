@@ -206,6 +206,18 @@ def test_every_option_trains(tiny_data, quick, tmp_path, extra):
     assert read_card(result.best).has_lambda
 
 
+def test_the_default_device_of_torch_changes_no_training(tiny_data, quick, tmp_path):
+    """Notebooks set it to "cuda", whose random numbers are others; on "meta" tensors have no values."""
+    settings = {**quick, "train.epochs": 1, "train.hold_out": 0.3}
+    plain = train(tiny_data, "sdnet20", overrides=settings, device="cpu", output=tmp_path / "plain")
+    torch.set_default_device("meta")
+    try:
+        again = train(tiny_data, "sdnet20", overrides=settings, device="cpu", output=tmp_path / "again")
+    finally:
+        torch.set_default_device(None)
+    assert read_card(again.last).weights_hash == read_card(plain.last).weights_hash
+
+
 def test_auxiliary_loss_lowers_what_the_layers_minimise(tiny_data, quick, tmp_path):
     from robustbench_sdnet import data
     from robustbench_sdnet.zoo import residuals

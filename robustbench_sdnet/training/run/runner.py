@@ -83,7 +83,8 @@ class Run:
             torch.backends.cudnn.benchmark = True
         data = self.train_data
         defaults = {"num_classes": data.num_classes, "input_size": max(data.image_shape)}
-        model = build_model(self.arch, **{**defaults, **self.recipe.model})
+        with torch.device("cpu"):  # whose random numbers the first weights are, whatever the default device
+            model = build_model(self.arch, **{**defaults, **self.recipe.model})
         if model.num_classes < data.num_classes:
             raise InputError(
                 f"model.num_classes={model.num_classes} is too few: '{self.name}' has {data.num_classes} classes. "
