@@ -187,13 +187,13 @@ def test_models_may_be_paths_as_train_gives_them(runs):
     assert rs.zoo.describe_model(folder).source == "runs/tiny-sdnet20"
 
 
-def test_the_default_device_of_torch_changes_no_answer(runs):
-    """Notebooks set it to "cuda"; on "meta" tensors have no values."""
+def test_defaults_of_torch_change_no_answer(runs):
+    """Notebooks set the device to "cuda"; on "meta" tensors have no values."""
     (runs / "placed.py").write_text(
         "import torch\n"
         "def net():\n"
         "    torch.manual_seed(0)\n"
-        "    cpu = {'device': 'cpu'}\n"
+        "    cpu = {'device': 'cpu', 'dtype': torch.float32}\n"
         "    layers = torch.nn.Conv2d(3, 4, 3, **cpu), torch.nn.Flatten(), torch.nn.Linear(144, 3, **cpu)\n"
         "    return torch.nn.Sequential(*layers)\n"
     )
@@ -206,10 +206,12 @@ def test_the_default_device_of_torch_changes_no_answer(runs):
     told = ["kind", "perturbation", "severity", "n", "accuracy", "passes_forward"]
     plain = rs.evaluate("placed:net", **asked, store="sqlite:///plain.db")[told]
     torch.set_default_device("meta")
+    torch.set_default_dtype(torch.float64)
     try:
         again = rs.evaluate("placed:net", **asked, store="sqlite:///again.db")[told]
     finally:
         torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
     assert again.equals(plain)
     assert plain.accuracy.nunique() > 1
 

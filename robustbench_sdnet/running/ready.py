@@ -218,8 +218,8 @@ def search_precision(attack: AttackSpec, precision: str, device: str) -> str:
     """The precision of an attack's search on a device: part of a cell's identity, since a coarser one may find less."""
     from ..attacks.native.wrapper import wants_low_precision
 
-    exact, here = attack_info(attack.name).full_precision, torch.empty(0, device=device)
-    low = wants_low_precision(precision, here, exact=exact)
+    images = torch.empty(0, dtype=torch.float32, device=device)
+    low = wants_low_precision(precision, images, exact=attack_info(attack.name).full_precision)
     return "bfloat16" if low else "float32"
 
 

@@ -83,6 +83,21 @@ def test_a_loaded_model_answers_as_the_saved_one(run: Path) -> None:
     assert torch.equal(load_model(run)(images), loaded(images))
 
 
+def test_a_model_is_loaded_the_same_whatever_the_defaults_of_torch(run: Path) -> None:
+    plain = load_model(run)
+    torch.set_default_device("meta")
+    torch.set_default_dtype(torch.float64)
+    try:
+        again = load_model(run)
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+    tensors = again.state_dict()
+    for name, values in plain.state_dict().items():
+        assert (tensors[name].dtype, tensors[name].device) == (values.dtype, values.device)
+        assert torch.equal(tensors[name], values), name
+
+
 def test_a_run_in_a_folder_whose_name_is_no_text_is_loaded(run: Path) -> None:
     """Its card was read, so that it was a model at hand, and its weights were called damaged."""
     folder = run.rename(run.parent / os.fsdecode(b"own\xe4"))

@@ -150,7 +150,8 @@ def load_checkpoint(path: Path) -> nn.Module:
             raise InputError(
                 f"images of {size} pixels, as its card says, take too much memory. Train it on smaller images."
             )
-        model = rebuild(card.arch, card.options)
+        with torch.device("cpu"):
+            model = rebuild(card.arch, card.options).float()  # whatever PyTorch's defaults are
     except InputError as error:
         raise CheckpointError(f"'{path}': {error}") from None
     fill(model, tensors)
