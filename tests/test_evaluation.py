@@ -15,6 +15,7 @@ from robustbench_sdnet.data import load
 from robustbench_sdnet.errors import InputError, StoreError
 from robustbench_sdnet.planning.setting import setting_of
 from tests.net_files import write_script
+from tests.torch_defaults import other_defaults
 
 
 @pytest.fixture
@@ -188,7 +189,6 @@ def test_models_may_be_paths_as_train_gives_them(runs):
 
 
 def test_defaults_of_torch_change_no_answer(runs):
-    """Notebooks set the device to "cuda"; on "meta" tensors have no values."""
     (runs / "placed.py").write_text(
         "import torch\n"
         "def net():\n"
@@ -205,13 +205,8 @@ def test_defaults_of_torch_change_no_answer(runs):
     }
     told = ["kind", "perturbation", "severity", "n", "accuracy", "passes_forward"]
     plain = rs.evaluate("placed:net", **asked, store="sqlite:///plain.db")[told]
-    torch.set_default_device("meta")
-    torch.set_default_dtype(torch.float64)
-    try:
+    with other_defaults():
         again = rs.evaluate("placed:net", **asked, store="sqlite:///again.db")[told]
-    finally:
-        torch.set_default_device(None)
-        torch.set_default_dtype(torch.float32)
     assert again.equals(plain)
     assert plain.accuracy.nunique() > 1
 

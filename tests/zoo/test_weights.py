@@ -29,6 +29,7 @@ from robustbench_sdnet.zoo import (
     weights_hash,
 )
 from robustbench_sdnet.zoo.names import newest_run
+from tests.torch_defaults import other_defaults
 
 
 def trained(arch: str = "sdnet20_all") -> nn.Module:
@@ -85,13 +86,8 @@ def test_a_loaded_model_answers_as_the_saved_one(run: Path) -> None:
 
 def test_a_model_is_loaded_the_same_whatever_the_defaults_of_torch(run: Path) -> None:
     plain = load_model(run)
-    torch.set_default_device("meta")
-    torch.set_default_dtype(torch.float64)
-    try:
+    with other_defaults():
         again = load_model(run)
-    finally:
-        torch.set_default_device(None)
-        torch.set_default_dtype(torch.float32)
     tensors = again.state_dict()
     for name, values in plain.state_dict().items():
         assert (tensors[name].dtype, tensors[name].device) == (values.dtype, values.device)
