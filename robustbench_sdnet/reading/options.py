@@ -91,8 +91,10 @@ def as_default(value: Any, default: Any, what: str, most: int = LARGEST) -> Any:
         most: the largest whole number.
 
     Raises:
-        InputError: it is no such value.
+        InputError: it is no such value, or None, as YAML reads a key with nothing behind it.
     """
+    if value is None:
+        raise InputError(f"{what} has no value. Write one, or leave it out for its default.")
     if isinstance(default, bool):
         truth = _TRUTHS.get(value.lower()) if isinstance(value, str) else value
         if not isinstance(truth, bool):

@@ -83,6 +83,7 @@ def test_a_value_takes_the_type_of_its_default(value, default, expected):
         ("inf", 0.1, "must be a number, got 'inf'"),
         (["a"], (1,), "must be a list of whole numbers"),
         ([1], "text", r"must be a text, got '\[1\]'"),
+        *((None, default, r"^train\.x has no value\. ") for default in (True, 1, 0.1, (1,), "text")),
     ],
 )
 def test_what_is_no_such_value_is_one_line(value, default, message):
