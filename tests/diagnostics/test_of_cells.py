@@ -3,6 +3,7 @@
 import torch
 
 from robustbench_sdnet.answers.records import records
+from robustbench_sdnet.diagnostics import DIAGNOSTICS
 from robustbench_sdnet.diagnostics.of_cells import diagnose_cells
 from robustbench_sdnet.planning import plan
 from robustbench_sdnet.planning.questions import attack_specs
@@ -26,23 +27,26 @@ def test_verdicts_mark_an_accuracy_that_cannot_be_trusted(tmp_path, make_worker,
         run(cells, store=store, worker=worker, count=60)
         bare = {(row["model"], row["kind"]): row["verdict"] for row in records(store)}
         assert {key for key, word in bare.items() if word != "unchecked"} == {("resnet", "attack")}
-        (found,) = diagnose_cells(
+        ((cell_id, found),) = diagnose_cells(
             [c for c in cells if c.model == RESNET], store=store, worker=worker
-        ).values()
+        ).items()
         assert "fail" in {finding.verdict for finding in found}
+        assert [finding["check"] for finding in store.verdicts()[cell_id]] == list(DIAGNOSTICS)
         found = {(row["model"], row["kind"]): row["verdict"] for row in records(store)}
     assert found["resnet", "attack"] == "untrusted"
     assert found["sdnet", "attack"] == "unchecked"
 
 
-def test_every_eps_of_a_curve_gets_its_verdicts(tmp_path, make_worker, data):
-    budgets = [Eps.parse(text) for text in ("2/255", "8/255")]
-    specs = attack_specs("pgd", budgets, given={"steps": "2"})
+def test_every_eps_of_a_curve_above_0_gets_its_verdicts_and_noise_beside_it_none(tmp_path, make_worker, data):
+    budgets = [Eps.parse(text) for text in ("0", "2/255", "8/255")]
+    specs = attack_specs("pgd", budgets, given={"steps": "2"}) + attack_specs("noise", budgets)
     cells = plan.attack_cells([RESNET], data, specs, eps_curve=True)
     worker = make_worker()
     with Store(f"sqlite:///{tmp_path}/s.db") as store:
         run(cells, store=store, worker=worker, count=20)
-        assert len(diagnose_cells(cells, store=store, worker=worker)) == 2
+        found = diagnose_cells(cells, store=store, worker=worker)
+        judged = [cell.perturbation for cell in cells if cell.id in found]
+        assert [(spec.name, str(spec.eps)) for spec in judged] == [("pgd", "2/255"), ("pgd", "8/255")]
     with Store(f"sqlite:///{tmp_path}/lost.db") as store:  # as where Ray gave the first shard up
         run(cells, store=store, worker=worker, count=20)
         late = [Shard(cell.id, 1, 20, store.outcome(cell.id, 1, 20), {}) for cell in cells]

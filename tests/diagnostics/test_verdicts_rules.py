@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from robustbench_sdnet.attacks.engine.losses import negative_margin
-from robustbench_sdnet.diagnostics import Finding, trust
+from robustbench_sdnet.diagnostics import Finding, diagnose, trust
 from robustbench_sdnet.diagnostics.finding import by_count, by_thresholds
 from robustbench_sdnet.diagnostics.masking import with_attack, without_attack
 from robustbench_sdnet.diagnostics.masking.subject import STEPS, Subject, Trace, follow
@@ -85,7 +85,9 @@ def test_followed_to_the_end_records_every_loss():
 def test_more_steps_that_break_more_are_not_converged():
     flat = [1.0] * (2 * STEPS + 1)
     late = trace([STEPS + 5] * 8 + [-1] * 92, [True] * 8 + [False] * 92, flat)
-    assert with_attack.not_converged(late).verdict == "fail"
+    found = with_attack.not_converged(late)
+    assert (found.verdict, found.value) == ("fail", 8.0)
+    assert found.sentence.startswith("Doubling the steps to 40 broke 8 more of 100 samples; ")
     early = trace([STEPS] * 8 + [-1] * 92, [True] * 8 + [False] * 92, flat)
     assert with_attack.not_converged(early).verdict == "pass"
 
@@ -105,8 +107,10 @@ def test_a_loss_that_still_moves_is_not_converged():
         assert with_attack.not_converged(moved).verdict == verdict
     falling = [1.1] * (2 * STEPS - 9) + [1.0] * 10
     assert with_attack.not_converged(trace([-1] * 50, [False] * 50, falling)).verdict == "fail"
+    at_last = [1.0] * (2 * STEPS) + [1.1]
+    assert with_attack.not_converged(trace([-1] * 50, [False] * 50, at_last)).verdict == "fail"
     # The loss of what broke says nothing, nor that of fewer than ten survivors.
-    for left, verdict in ((9, "pass"), (10, "fail")):
+    for left, verdict in ((0, "pass"), (9, "pass"), (10, "fail")):
         found = trace([3] * (50 - left) + [-1] * left, [True] * (50 - left) + [False] * left, climbing)
         assert with_attack.not_converged(found).verdict == verdict
     found = trace([3] * 25 + [-1] * 25, [True] * 25 + [False] * 25, settled)
@@ -242,6 +246,8 @@ def test_losses_that_agree_on_shares_but_not_on_samples_pass():
     # 7 of 100 are a gap between 5 and 10 % that a fair coin makes with 2^-7; 3 of 10 one that it makes with 2^-3.
     some = torch.arange(100) < 7
     assert with_attack.losses_disagree(subject([0.9] * 100), some, some & False).verdict == "warn"
+    some = torch.arange(150) < 7  # as odd, but a gap below 5 %
+    assert with_attack.losses_disagree(subject([0.9] * 150), some, some & False).verdict == "pass"
     # A fair coin gives 36 heads of 54 or more with 0.99 %, 23 of 32 with 1.003 %.
     for heads, n, verdict in ((36, 54, "fail"), (23, 32, "pass")):
         some = torch.arange(n) < heads
@@ -277,7 +283,8 @@ def test_what_the_margin_breaks_of_survivors_is_held_against_the_attack():
 
 
 def test_every_image_is_within_an_unbounded_eps():
-    assert with_attack.unbounded_eps_survives(subject([0.55, 0.99])).verdict == "pass"
+    found = with_attack.unbounded_eps_survives(subject([0.55, 0.99]))
+    assert (found.verdict, found.value) == ("pass", 0.0)
     # Where the cross-entropy has no gradient left, the margin still has one.
     confident = replace(subject([0.99] * 20), model=Linear(1e4))
     assert with_attack.unbounded_eps_survives(confident).verdict == "pass"
@@ -306,6 +313,53 @@ def test_one_loss_without_a_gradient_is_enough():
     found = without_attack.zero_gradient(confident)
     assert (found.value, found.verdict) == (1.0, "fail")
     assert "on 100% (cross-entropy), 0% (DLR)" in found.sentence
+
+
+def test_a_few_images_without_a_gradient_are_told_from_one_in_fifty_on():
+    class Deaf(Linear):
+        """Without a gradient at the brighter images."""
+
+        def forward(self, images):
+            bright = images.flatten(1).amin(1) > 0.8
+            return super().forward(torch.where(bright[:, None, None, None], images.detach(), images))
+
+    found = [
+        without_attack.zero_gradient(replace(subject([0.9] * k + [0.7] * (100 - k)), model=Deaf()))
+        for k in (2, 3, 10, 11)
+    ]
+    assert [one.verdict for one in found] == ["pass", "warn", "warn", "fail"]
+
+
+def test_outputs_are_logits_but_where_most_are_probabilities():
+    def model(images):
+        share = images.flatten(1)[:, 0]  # a number above 1 is none of a probability
+        return torch.stack([share, 1 - share], 1)
+
+    found = [
+        without_attack.probabilities(replace(subject([0.9] * k + [1.5] * (10 - k)), model=model))
+        for k in (1, 2, 5, 6)
+    ]
+    assert [one.verdict for one in found] == ["pass", "warn", "warn", "fail"]
+    assert found[2].sentence == "50% of the outputs are probabilities; the others are logits."
+    assert found[3].sentence.startswith("60% of the outputs are probabilities: the loss saturates on them")
+
+
+def test_a_band_of_wrong_answers_is_stepped_into_and_out_of_again_or_over():
+    class Banded(nn.Module):
+        """Wrong about images whose mean is about 0.47; its gradient leads through them, and on."""
+
+        def forward(self, images):
+            level = images.flatten(1).mean(1)
+            score = torch.where((level - 0.47).abs() < 0.012, -1.0, 1.0) + level - level.detach()
+            return torch.stack([score, -score], 1)
+
+    # From 0.5 steps of a quarter of eps: 0.03 is into the band, and so are two of 0.015; 0.06 is over it.
+    images, labels = torch.full((20, 3, 32, 32), 0.5), torch.zeros(20, dtype=torch.int64)
+    found = {one.check: one for one in diagnose(Banded(), images, labels, eps=0.12, queries=2)}
+    assert (found["lost_success"].verdict, found["lost_success"].value) == ("fail", 20.0)
+    assert found["not_monotone_in_eps"].sentence == (
+        "Half eps, eps and twice eps leave 0.0%, 0.0%, 100.0% of the right images."
+    )
 
 
 def test_grades():
