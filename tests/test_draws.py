@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from robustbench_sdnet.draws import Draws, host_generators, seeded, stream_key
+from robustbench_sdnet.draws import Draws, _odd_keys, host_generators, seeded, stream_key
 from robustbench_sdnet.errors import InputError
 
 IDS = torch.arange(64)
@@ -44,8 +44,6 @@ def test_a_counter_a_sample_equals_the_counter_for_all():
 
 def test_words_are_the_published_generator():
     # squares32 of Widynski 2020, evaluated with Python's integers for the key of sample 7.
-    from robustbench_sdnet.draws import _odd_keys
-
     draws = Draws.of(1, "s", torch.tensor([7]))
     key = int(_odd_keys(draws.key, draws.ids)[0]) % 2**64
     for position in range(5):
@@ -56,6 +54,19 @@ def test_words_are_the_published_generator():
             x = (x * x + add) % 2**64
             x = (x >> 32) | (x << 32) % 2**64
         assert int(draws.words(5, 2)[0, position]) == ((x * x + z) % 2**64) >> 32
+
+
+def test_keys_are_the_published_mixture_made_odd():
+    # splitmix64 of Steele et al. 2014 from the state 1234567: the first outputs that its implementations are tested by.
+    published = [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+        4593380528125082431,
+        16408922859458223821,
+    ]
+    assert [int(key) % 2**64 for key in _odd_keys(1234567, torch.arange(1, 6))] == published
+    assert bool((_odd_keys(0, IDS) % 2 == 1).all())
 
 
 def test_distributions():

@@ -93,6 +93,13 @@ def test_projections_keep_the_dtype_and_end_inside(norm, dtype):
         assert torch.allclose(again.float(), found.float(), atol=4 * torch.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("norm", list(BALLS))
+def test_points_well_inside_stay_to_the_bit(norm):
+    images = torch.full((2, 1, 2, 2), 0.5)
+    points = images + 0.25 * torch.eye(2)
+    assert torch.equal(BALLS[norm].project(points, images, torch.tensor([2.0, 3.0])), points)
+
+
 def test_the_l0_projection_keeps_the_pixels_that_matter_most():
     images = torch.full((1, 3, 1, 4), 0.5)
     delta = torch.tensor([[0.1, 0.0, 0.4, 9.0], [0.0, 0.2, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]).reshape(
