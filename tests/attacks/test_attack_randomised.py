@@ -10,6 +10,7 @@ from scipy.stats import binom, norm
 from torch import nn
 
 from robustbench_sdnet import attacks
+from robustbench_sdnet.attacks.engine.losses import margin
 from robustbench_sdnet.errors import InputError, RandomWarning
 from robustbench_sdnet.specs import Repeats
 
@@ -165,11 +166,14 @@ class Misleading(nn.Module):
         return torch.stack([score, -score], dim=1)
 
 
-def test_an_image_that_is_often_wrong_gets_no_better():
+@pytest.mark.parametrize(("name", "early_stop"), [("fgsm", True), ("apgd-ce", False)])
+def test_an_image_that_is_often_wrong_gets_no_better(name, early_stop):
     """Half of the draws are wrong on an image and 31 % at the end of the step, which looks broken that often."""
     torch.manual_seed(0)
     images, labels = torch.full((1000, 1, 4, 4), 0.5), torch.zeros(1000, dtype=torch.int64)
-    result = attacks.run("fgsm", Misleading(), images, labels, eps=0.05, answers=DRAWS, batch_size=1000)
+    asked = {"eps": 0.05, "answers": DRAWS, "batch_size": 1000, "early_stop": early_stop}
+    params = {} if name == "fgsm" else {"steps": 1}
+    result = attacks.run(name, Misleading(), images, labels, params=params, **asked)
     # Taking every end that looks broken would leave 0.31 * 0.69 + 0.69 * 0.5 = 0.56.
     assert abs(result.robust_accuracy - 0.5) < 4 * (0.25 / (1000 * DRAWS)) ** 0.5
 
@@ -205,6 +209,8 @@ def test_a_deterministic_model_is_answered_as_without_draws(hardened):
     assert torch.equal(plain.robust, drawn.robust)
     assert torch.equal(drawn.extra["hits"], 3 * plain.robust.long())
     assert plain.repeats is None
+    with torch.no_grad():
+        assert torch.allclose(drawn.margin, margin(model(drawn.images), labels[:40]), atol=1e-4), "their mean"
 
 
 def test_what_a_count_means():
