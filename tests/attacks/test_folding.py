@@ -83,6 +83,31 @@ def test_a_copy_with_the_same_logits_is_used():
     assert passes.approximate
 
 
+class Counted(nn.Module):
+    """Counts the images that pass through it, and through its copies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[int] = []
+
+    def forward(self, images):
+        self.seen.append(len(images))
+        return images
+
+
+@pytest.mark.usefixtures("attack_alone")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_what_making_and_trying_a_copy_costs_is_counted(precision):
+    counted = Counted()
+    model = nn.Sequential(counted, used(convolutional())).eval()
+    images, labels = torch.rand(6, 1, 8, 8), torch.zeros(6, dtype=torch.int64)
+    asked = {"eps": 0.01, "steps": 10, "precision": precision, "early_stop": False}
+    attacks.pgd(model, images, labels, **asked)  # tries which layout suits the model, once
+    counted.seen.clear()
+    found = attacks.pgd(model, images, labels, **asked)
+    assert found.forwards == sum(counted.seen) > 6 * 12
+
+
 def test_folded_weights_lie_as_the_images_do_that_they_meet_and_the_model_s_as_before():
     model, images = used(zoo.build_model("resnet20", width=4)), torch.rand(3, 3, 8, 8)
     last = torch.channels_last
