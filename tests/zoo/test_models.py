@@ -308,10 +308,12 @@ def test_a_model_that_cannot_be_built_is_refused(arch: str, options: dict[str, o
 
 def test_the_first_images_that_a_model_is_evaluated_on_are_not_bytes() -> None:
     model, images = frozen("sdnet20"), pictures()
+    assert model(images[:0]).shape == (0, 10)
     with pytest.raises(InputError, match=r"images must lie in \[0, 1\], got values from .* Divide by 255"):
         model(255 * images)
-    assert model(images[:0]).shape == (0, 10)
-    assert model(images - 3).isfinite().all()  # noise may leave [0, 1]
+    for noisy in (images - 3, 1 + images):  # noise may leave [0, 1]
+        assert frozen("sdnet20")(noisy).isfinite().all()
+    assert model(images).isfinite().all()
     assert model(255 * images).isfinite().all()  # looked at once
     assert model.train()(255 * images).isfinite().all()
 
