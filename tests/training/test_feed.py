@@ -12,7 +12,7 @@ from robustbench_sdnet.data.images import from_arrays
 from robustbench_sdnet.errors import DataError
 from robustbench_sdnet.training import train
 from robustbench_sdnet.training.recipes.options import TrainOptions
-from robustbench_sdnet.training.step.feed import ResidentFeed, StreamingFeed, feed_for, hold_out
+from robustbench_sdnet.training.step.feed import AHEAD, ResidentFeed, StreamingFeed, feed_for, hold_out
 
 CPU = torch.device("cpu")
 
@@ -43,6 +43,16 @@ def test_an_epoch_can_be_entered_at_any_step_and_shared(feeds, kind):
     shares = [list(feeds(kind, rank, 2).epoch(2)) for rank in range(2)]
     assert torch.equal(torch.cat([share[0].ids for share in shares]), whole[0].ids)
     assert not torch.equal(whole[0].ids, next(iter(feeds(kind).epoch(3))).ids)
+
+
+def test_a_streamed_epoch_reads_a_few_batches_ahead(tiny_data):
+    feed = StreamingFeed(data.load(tiny_data, "train"), TrainOptions(workers=2), torch.arange(60), 2, CPU)
+    read, seen = feed._read, []
+    feed._read = lambda key, cut: seen.extend(cut.positions.tolist()) or read(key, cut)
+    batches = feed.epoch(0)
+    next(batches)
+    batches.close()  # waits for what is being read
+    assert len(seen) == 2 * (1 + AHEAD)
 
 
 @pytest.mark.parametrize(
