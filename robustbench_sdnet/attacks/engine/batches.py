@@ -23,11 +23,11 @@ def rungs(largest: int) -> tuple[int, ...]:
 
 
 def pieces(count: int, shapes: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
-    """Cut `count` rows into (start, stop, shape) with little padding: an eighth of the rows left, or one."""
+    """Cut `count` rows into (start, stop, shape) with little padding: an eighth of the rows left at most."""
     start = 0
     while start < count:
         left = count - start
-        shape = next((s for s in shapes if left <= s <= left + max(left // 8, 1)), None)
+        shape = next((s for s in shapes if left <= s <= left + left // 8), None)
         shape = shape or max(s for s in shapes if s <= left)
         yield start, min(start + shape, count), shape
         start += shape

@@ -35,11 +35,9 @@ class Judge:
 
         A row that does not look broken is not counted, and stands behind all that are, by its `scores` (m,).
         """
-        found = self.unjudged(scores)
         which = broken.nonzero()[:, 0]
-        if len(which):
-            hits, _ = self.count(step.images[which], rows.labels[which])
-            found = found.index_copy(0, which, hits.to(found))
+        hits, _ = self.count(step.images[which], rows.labels[which])
+        found = self.unjudged(scores).index_copy(0, which, hits.to(scores))
         broken = broken & (found == 0)
         return broken, found if step.score is None else torch.where(broken, step.score, torch.inf)
 
