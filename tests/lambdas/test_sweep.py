@@ -130,7 +130,14 @@ class _Inverted(torch.nn.Module):
         return self.inner(1 - images)
 
 
-@pytest.mark.parametrize("wrap", [_Inverted, torch.nn.Sequential])
+class _Twice(_Inverted):
+    """One whose stem sees the images, then their mirror images."""
+
+    def forward(self, images):
+        return self.inner(images) + self.inner(images.flip(3))
+
+
+@pytest.mark.parametrize("wrap", [_Inverted, _Twice, torch.nn.Sequential])
 def test_a_model_around_ours_is_swept_as_it_answers(wrap):
     torch.manual_seed(0)
     inner = build_model("sdnet20", width=4, num_classes=3, input_size=8).eval().requires_grad_(False)
