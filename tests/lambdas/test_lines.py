@@ -78,3 +78,9 @@ def test_a_level_that_does_not_care_has_no_say_and_conditions_count_the_same():
     gaining = [point("shot_noise", k, [0.1] * 10, "0" * 10, "1" * 10) for k in range(9)]
     losing = point("clean", 0.0, [0.1] * 10, "1" * 10, "1" * 9 + "0")
     assert fit_lines([losing, *gaining], (0.1, 1.0))["residual"] == Line(0.0, 1.0)
+    # So it is where signals differ, which here say nothing: 36 right answers at nine levels weigh less than ten images.
+    apart, some = [0.1, 0.2] * 5, "1100110000"
+    ten = point("clean", 0.0, apart, "1" * 10, "0" * 10)
+    nine = [point("shot_noise", k, apart, "0" * 10, some) for k in range(9)]
+    found = most_accurate([ten, *nine], (0.1, 1.0), [apart] * 10)
+    assert max(found.intercept + found.slope * r for r in apart) <= 0.1 + 1e-9

@@ -347,6 +347,10 @@ def test_those_who_want_a_fit_at_once_wait_for_one_and_take_it(model, pixels, tm
 
 def test_numbers_of_policies_are_checked_and_named_apart():
     assert Fixed(0.12345678).name == "0.12345678"
+    rules = [Calibrated(line(1.0, 0.0), rule) for rule in CALIBRATIONS]
+    for policy, detail in zip([*rules, *map(LabelFree, CRITERIA)], [*CALIBRATIONS, *CRITERIA], strict=True):
+        kind = "calibrated" if policy in rules else "label-free"
+        assert policy.name == parse_policy(f"{kind}:{detail}").text, "as it is asked for and shown"
     assert Fixed("0.3").value == 0.3
     for made in (lambda: Fixed("a"), lambda: Fixed(None), lambda: LabelFree("noise", strength="a")):
         with pytest.raises(InputError, match="must be"):
