@@ -56,6 +56,16 @@ def test_lambda_reaches_the_folded_network():
     assert not torch.allclose(twin(images), model(images), atol=1e-3)
 
 
+@pytest.mark.parametrize("untracked", [False, True])
+def test_a_normalisation_by_the_batch_is_not_folded(untracked):
+    model, images = convolutional(), torch.rand(4, 1, 8, 8)
+    model[1] = nn.BatchNorm2d(8, track_running_stats=not untracked)
+    used(model)[1].train(not untracked)
+    twin, _ = folded(model, lambda: model(images))
+    assert normalisations(twin) == 1
+    assert torch.allclose(twin(images), model(images), atol=1e-5)
+
+
 class Twice(nn.Module):
     """Reads the convolution behind the normalisation's back."""
 
