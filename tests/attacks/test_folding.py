@@ -224,15 +224,19 @@ def test_successes_of_a_folded_search_are_the_models(hardened, monkeypatch):
     assert torch.allclose(result.margin, margin(model(result.images), labels[:100]), atol=1e-4)
 
 
-def test_successes_in_bfloat16_alone_are_none_of_a_model_that_does_not_fold():
+@pytest.mark.parametrize("early_stop", [False, True])
+def test_successes_in_bfloat16_alone_are_none_of_a_model_that_does_not_fold(early_stop):
     """In bfloat16 a sum of 1.9955 is 1.9922, on the other side of 1.994."""
 
     def model(images):
-        score = images.flatten(1) @ torch.ones(4, 1) - 1.994
+        score = (images.flatten(1) @ torch.ones(4, 1)).float() - 1.994
         return torch.cat([score, -score], 1)
 
     images, labels = torch.full((2, 1, 2, 2), 1.9955 / 4), torch.zeros(2, dtype=torch.int64)
-    result = attacks.pgd(model, images, labels, eps=1e-4, steps=3, precision="bfloat16")
+    asked = {"eps": 1e-4, "steps": 3, "precision": "bfloat16", "early_stop": early_stop}
+    with torch.autocast("cpu", torch.bfloat16):
+        assert bool((margin(model(images), labels) < 0).all())
+    result = attacks.pgd(model, images, labels, **asked)
     assert result.robust.all()
     assert torch.equal(result.margin, margin(model(result.images), labels))
 
