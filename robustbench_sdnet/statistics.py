@@ -134,7 +134,7 @@ def images_needed(square: float, within: float) -> int:
 def difference_p(differences: NDArray[np.float64]) -> float:
     """The p value of a mean of 0: that at which `difference_interval` ends there; 1 without differences."""
     mean, variance = _smoothed(*_sums(differences))
-    return min(1.0, 2 * float(special.ndtr(-abs(mean) / math.sqrt(variance))))
+    return 2 * float(special.ndtr(-abs(mean) / math.sqrt(variance)))
 
 
 def _sums(differences: NDArray[np.float64]) -> tuple[float, float, int]:
