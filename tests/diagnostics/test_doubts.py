@@ -95,24 +95,27 @@ DONE_OTHERWISE = {
 
 
 @pytest.mark.parametrize(
-    ("changes", "why"),
+    ("changes", "images", "why"),
     [
-        ({}, None),
-        ({"epochs": 20, **DONE_OTHERWISE}, None),  # the default; and how the work was done
-        ({"sizes": [16, 24]}, "train.sizes [16, 24] and []"),
-        ({"epochs": 30, "init": "x"}, "train.init x and random, train.epochs 30 and 20"),
-        (None, "a card does not say how"),
+        ({}, "a", None),
+        ({}, "b", "training images b and a"),
+        ({}, "", None),  # a card need not say which
+        ({"epochs": 20, **DONE_OTHERWISE}, "a", None),  # the default; and how the work was done
+        ({"sizes": [16, 24]}, "a", "train.sizes [16, 24] and []"),
+        ({"epochs": 30, "init": "x"}, "a", "train.init x and random, train.epochs 30 and 20"),
+        (None, "a", "a card does not say how"),
     ],
 )
 def test_a_pair_that_was_not_trained_alike_is_named(
-    changes: dict[str, object] | None, why: str | None
+    changes: dict[str, object] | None, images: str, why: str | None
 ) -> None:
     specs = []
-    for arch, held in (("sdnet20", changes), ("resnet20", {})):
+    for arch, held, data_hash in (("sdnet20", changes, images), ("resnet20", {}, "a")):
         recipe = None if held is None else {"name": "own", "train": {"epochs": 20, "lr": 0.1, **held}}
         path = Path(f"{arch}.safetensors")
         model = build_model(arch, width=4, num_classes=3, input_size=8).eval()
-        specs.append(model_spec(replace(save_model(model, path, recipe=recipe, data_hash="a"), name=arch)))
+        card = save_model(model, path, recipe=recipe, data_hash=data_hash)
+        specs.append(model_spec(replace(card, name=arch)))
     told = "sdnet20 and resnet20 are not known to have been trained alike ({}), which may explain their difference."
     assert list(pair_doubts(specs)) == ([told.format(why)] if why else [])
 
