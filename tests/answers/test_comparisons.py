@@ -199,11 +199,15 @@ def test_answers_are_paired_by_image_whatever_order_they_lie_in():
 def test_all_pairs_at_once_say_what_each_says_alone(tmp_path):
     draws = np.random.default_rng(0)
     asked = [cell(lam=LambdaSpec(f"0.{number}")) for number in range(1, 7)] + [cell(model=RESNET)]
-    with made_store(tmp_path, [(one, draws.random(200) < 0.6) for one in asked]) as store:
+    answers = [(one, draws.random(200) < 0.6) for one in asked]
+    # Six images more alone than at 0.1: McNemar's p is 2 / 64, that of the mean is larger, and counts for means alone.
+    answers.append((cell(lam=LambdaSpec("0.7")), answers[0][1] | (np.cumsum(~answers[0][1]) <= 6)))
+    with made_store(tmp_path, answers) as store:
         snapshot = Snapshot.read(store)
     ((_, found),) = gather(snapshot).items()
     rows = comparisons(snapshot)
-    assert len(rows) == 6
+    assert len(rows) == 7
+    assert 2 / 64 in [row.p for row in rows]
     for row in rows:
         alone = compared(row.question, (row.a, row.b), [(found[row.a], found[row.b])])
         assert replace(row, p_corrected=0) == replace(alone, p_corrected=0)

@@ -67,7 +67,7 @@ def test_a_copy_that_did_not_get_into_its_file_is_no_copy(tmp_path, monkeypatch)
             copying.copy_stores([url], path)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 6])
 def test_several_stores_become_the_one_that_reports_take_them_for(tmp_path, seed) -> None:
     draw = random.Random(seed)
     cells = [replace(CELL, perturbation=CorruptionSpec(name="fog", severity=s)) for s in range(1, 6)]

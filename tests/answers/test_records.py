@@ -147,8 +147,10 @@ def test_a_worst_case_is_over_attack_lambdas_and_bears_the_plain_attacks_name(st
     plain = Cell(model=MODEL, data=DATA, perturbation=PGD, lam=lam, lam_attack=lam)
     warm = [
         replace(plain, perturbation=replace(PGD, shown="warm_start"), warm=True, parents=(parent,))
-        for parent in "abcdefgh"  # of which some ids come before the plain one's
+        for parent in "abcdefgh"
     ]
+    warm.sort(key=lambda cell: cell.id, reverse=True)
+    assert warm[-1].id < plain.id, "the one that breaks most comes before the plain one"
     for right, cell in enumerate((plain, *warm)):
         answer(store, cell, 10, 9 - right)
     assert {row["kind"] for row in records(store)} == {"attack"}

@@ -19,7 +19,7 @@ from robustbench_sdnet.answers.rivals import rivals
 from robustbench_sdnet.answers.searches import optimality
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.answers.status import status
-from robustbench_sdnet.answers.trust import Finding, trust
+from robustbench_sdnet.answers.trust import Finding, doubt, trust
 from robustbench_sdnet.cli import main
 from robustbench_sdnet.errors import InputError, StoreError
 from robustbench_sdnet.planning.questions import attack_specs
@@ -225,6 +225,20 @@ def test_one_rule_of_trust(findings, word):
     assert trust(findings) == word
 
 
+@pytest.mark.parametrize(
+    ("attacks", "doubted"),
+    [
+        (["untrusted"], True),
+        (["untrusted", "unchecked"], True),
+        (["untrusted", "trusted"], False),  # a sound attack bounds what a weak one left
+        (["trusted", "unchecked"], False),
+        ([], False),
+    ],
+)
+def test_a_worst_case_is_doubted_where_no_attack_in_it_was_found_sound(attacks, doubted):
+    assert doubt(attacks) == doubted
+
+
 def test_a_store_says_what_it_holds_under_the_id_it_keeps(tmp_path):
     with made_store(tmp_path, [(cell(), right(7))]) as store:
         (stored,) = Snapshot.read(store).answered
@@ -295,6 +309,17 @@ def test_stores_that_contradict_each_other_are_told_and_the_first_stands(tmp_pat
     assert "disputed" not in records(Snapshot.joined([one, same]))[0]
     assert [row["disputed"] for row in records(Snapshot.joined([one, other]))] == [2, 0]
     assert "Contradictory" not in report([one, same], output=tmp_path / "report.md").read_text()
+
+
+def test_a_worst_case_is_as_disputed_as_what_it_is_made_of(tmp_path):
+    snapshots = []
+    for name, left in (("one", 4), ("other", 6)):
+        (tmp_path / name).mkdir()
+        answers = [(cell(PGD), right(left)), (cell(PGD, lam_attack=HIGH), right(8))]
+        with made_store(tmp_path / name, answers) as store:
+            snapshots.append(Snapshot.read(store))
+    found = {row["kind"]: row["disputed"] for row in records(Snapshot.joined(snapshots))}
+    assert found == {"attack": 2, "transfer": 0, "worst_case": 2}
 
 
 def test_what_was_answered_while_a_server_came_back_is_not_unfinished(tmp_path, monkeypatch):

@@ -108,11 +108,12 @@ def test_what_transfers_alone_is_no_worst_case(tmp_path):
         (cell(RANDOM), right(190, n=200)),
         (cell(RANDOM, lam=HIGH), right(180, n=200)),
         (cell(PGD, lam=HIGH, lam_attack=LOW, parents=(made.id,)), right(120, n=200)),
+        (cell(PGD, lam_attack=HIGH, parents=("p",)), right(150, n=200)),
     ]
     with made_store(tmp_path, answers) as store:
         snapshot = Snapshot.read(store)
     compared = comparisons(snapshot)
-    assert not [row for row in compared if row.question.kind == "worst_case"]
+    assert {row.question.kind for row in compared} == {"clean", "noise"}, "nor are two transfers compared"
     told = dict(sentences(evidences(rows_of(snapshot), compared, rivals(snapshot))))
     assert "not measured" in told["adversary"]
     assert "says nothing about robustness" in told["masking"]
