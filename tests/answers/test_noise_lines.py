@@ -73,6 +73,7 @@ def test_lambda_is_read_from_the_line_of_its_own_noise():
             "salt_and_pepper", lambda number: round(1.4 - 0.1 * number, 1)
         ),  # it falls, under its own name
         *_severities("impulse_noise", RESIDUALS, (1.4, 1.1, 1.0, 0.1, 0.1)),
+        *_severities("contrast", RESIDUALS, READ),  # has no published levels
     ]
     found = {
         (asked.perturbation, asked.severity): (subject, right)

@@ -36,6 +36,12 @@ def _answers(model, lam, counts, n=100, noises=NOISES, data=CIFAR10, seed=0):
             yield asked, right(count, n)
 
 
+def _changed(answers, **changes):
+    """The same of other images."""
+    for asked, given in answers:
+        yield replace(asked, perturbation=replace(asked.perturbation, **changes)), given
+
+
 def _published(tmp_path, *answers):
     with made_store(tmp_path, [pair for every in answers for pair in every]) as store:
         return published(Snapshot.read(store).told_apart)
@@ -207,6 +213,7 @@ def test_a_sparse_stem_is_compared_with_its_plain_relative_alone(tmp_path):
         _answers(SDNET18, LINE, (90, 90, 90, 90)),
         _answers(RESNET18, None, (50, 50, 50, 50)),
         _answers(replace(RESNET, name="other", weights="d" * 64), None, (50, 50, 50, 50)),
+        _changed(_answers(replace(RESNET18, name="apart", weights="e" * 64), None, (50,) * 4), version=99),
     )
     pairs = {
         (one.ours.a.name, one.ours.b.name): one.published for one in found.claims if one.noise == NOISES[0]
@@ -233,6 +240,10 @@ def test_other_data_has_no_published_numbers_and_half_an_experiment_is_none(tmp_
     digits = replace(CIFAR10, name="digits", source="digits")
     found = _published(tmp_path, *(_answers(SDNET18, lam, (5,) * 4, data=digits) for lam in (LOW, LINE)))
     assert {one.published for one in found.numbers} == {None}
+    folder = tmp_path / "table"
+    folder.mkdir()
+    tiny = (_changed(_answers(SDNET18, lam, (5,) * 4), table="tiny") for lam in (LOW, LINE))
+    assert {one.published for one in _published(folder, *tiny).numbers} == {None}, "of other parameters"
     folder = tmp_path / "half"
     folder.mkdir()
     half = [
