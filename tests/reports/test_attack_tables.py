@@ -100,6 +100,13 @@ def test_transfer_is_a_matrix_of_its_own_and_marked() -> None:
     ]
     marks = [[isinstance(item, Estimate) and item.transfer for item in row[1:]] for row in table.rows]
     assert marks == [[False, True], [True, False], [False, False]]
+    only_shown = [
+        row
+        for row in matrix_records()
+        if row.cell.lam != row.cell.lam_attack or row.cell.lam != lam_spec(0.1)
+    ]
+    (table,) = attacks.transfer_tables(results_of(only_shown), "digits", "sdnet20")
+    assert percents(table)[:2] == [["0.1", "-", "60.0"], ["0.5", "45.0", "15.0"]], "in order all the same"
 
 
 def test_transfer_is_never_robust_accuracy() -> None:
@@ -116,6 +123,7 @@ def test_transfer_is_never_robust_accuracy() -> None:
 def test_the_worst_case_is_what_the_overview_shows() -> None:
     table = overview(results_of(matrix_records()), "digits")
     assert table.columns == ("model", "lambda", "clean", "linf 8/255", "by")
+    assert any(note.startswith("linf 8/255: the lowest accuracy that an attack") for note in table.notes)
     # The direct attack at lambda 0.1 leaves 10 %, the worst case over attack lambdas 9 %.
     assert percents(table) == [["sdnet20", "0.1", "95.0", "9.0", "worst case of pgd"]]
 
@@ -160,6 +168,16 @@ def test_no_diagnostic_is_of_a_worst_case() -> None:
 def test_lambda_rows_hold_direct_attacks_alone() -> None:
     (table,) = lambdas.attack_tables(results_of(matrix_records()), "digits", "sdnet20")
     assert percents(table) == [["0.1", "95.0", "10.0"], ["0.5", "95.0", "15.0"]]
+
+
+def test_lambda_rows_are_in_order_whatever_budgets_each_was_attacked_at() -> None:
+    rows = [
+        attack("pgd", eps, left, model=SDNET, lam=lam)
+        for lam, eps, left in ((0.5, "2/255", 30), (0.1, "8/255", 20))
+    ]
+    (table,) = lambdas.attack_tables(results_of(rows), "digits", "sdnet20")
+    assert table.columns == ("lambda", "clean", "2/255", "8/255")
+    assert percents(table) == [["0.1", "-", "-", "10.0"], ["0.5", "-", "15.0", "-"]]
 
 
 def test_lambdas_are_numbers_in_order_then_policies() -> None:
@@ -279,6 +297,8 @@ def test_a_minimal_norm_attack_stands_at_every_eps_and_in_a_table_of_its_own() -
         ["resnet20", "pgd", "75.0", "50.0"],
         ["resnet20", "fab-t, by distance", "75.0", "50.0"],
     ]
+    (note,) = table.notes
+    assert note.startswith("by distance: ")
     other = results_of([*rows, attack("pgd", "3/255", 1, n=4, model=SDNET, lam=0.1)])
     table = attacks.eps_table(other, "digits", "linf", other.main_subjects("digits"))
     assert [row[1] for row in table.rows] == ["pgd", "fab-t, by distance", "pgd"], (
@@ -312,6 +332,10 @@ def test_a_difference_that_rests_on_a_weak_attack_is_marked() -> None:
         (line,) = table.rows
         assert (*line[4:6], line[-1]) == marked
         assert any(note.startswith("untrusted:") for note in table.notes)
+    beside = comparisons(snapshot([*doubted, record(190), record(100, model=SDNET, lam=0.1)]))
+    assert any(note.startswith("untrusted:") for note in significant_table(beside).notes), (
+        "one mark is enough"
+    )
     alike = (attack("pgd", "8/255", 60, findings=(FAILED,)), attack("pgd", "8/255", 60, model=SDNET, lam=0.1))
     table = significant_table(comparisons(snapshot(alike)))
     assert not table.rows

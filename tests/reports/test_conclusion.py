@@ -23,6 +23,7 @@ def test_a_significant_gain_under_noise_is_named_with_its_policy_and_points():
     assert "calibrated gains 10.0 points" in text
     assert "tests of one noise" not in text, "none was made"
     assert "0.5 comes out highest: it gains 5.0 points" in text
+    assert "calibrated costs 10.0 points (" in said([], [compared("calibrated", 20, 120)])["noise"]
 
 
 def test_no_gain_is_a_no_only_where_the_interval_is_narrow():

@@ -28,6 +28,8 @@ def test_a_loss_is_called_one():
         "linf 8/255. Of 1 test of another lambda in a ball, 0 found a gain and 1 a loss, the largest of 19.0 points "
         "at 0.9 under linf 8/255."
     ), "nothing need check the attacks that took so much"
+    losses = [compared(lam, 10, lost, question=BALL) for lam, lost in ((0.5, 100), (0.9, 200), (1.3, 60))]
+    assert "and 3 a loss, the largest of 19.0 points at 0.9 under" in said([], losses)["adversary"]
 
 
 def test_a_gain_against_attacks_that_square_beats_is_not_to_be_trusted():

@@ -218,6 +218,16 @@ def test_the_overview_shows_the_highest_severity_beside_the_mean() -> None:
     table = overview(results_of([record(190), *five("fog", 190, 10)]), "digits")
     assert table.columns[3:] == ("1 corruption", "at severity 5")
     assert percents(table)[0][3:] == ["85.0", "75.0"]
+    assert not [note for note in table.notes if "mean over" in note], "all five need not be named"
+    table = overview(results_of([corruption("fog", severity, 120) for severity in (1, 4)]), "digits")
+    assert table.columns[3:] == ("1 corruption", "at severity 4")
+    assert "1 corruption: mean over severities 1, 4." in table.notes
+    apart = [
+        corruption("fog", 1, 120),
+        record(160, spec=CorruptionSpec(name="snow", severity=1), model=SDNET, lam=0.1),
+    ]
+    notes = overview(results_of(apart), "digits").notes
+    assert {"resnet20: not run: snow.", "sdnet20 @ 0.1: not run: fog."} <= set(notes), "why there is no mean"
 
 
 def test_a_group_of_c_bar_is_named_where_all_of_it_was_run() -> None:

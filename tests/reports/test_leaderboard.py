@@ -117,9 +117,12 @@ def test_a_model_that_several_sources_attacked_has_one_row_with_the_lowest(store
 
 
 def test_what_sources_answer_otherwise_is_flagged(store, tmp_path):
-    (tmp_path / "more").mkdir()
-    made_store(tmp_path / "more", [(cell(PGD), right(3))]).close()
-    for sources, told in (([store, f"sqlite:///{tmp_path}/more/made.db"], True), ([store, store], False)):
+    other = {"more": right(3), "larger": right(3, 20)}  # another number of images is no contradiction
+    for name, given in other.items():
+        (tmp_path / name).mkdir()
+        made_store(tmp_path / name, [(cell(PGD), given)]).close()
+    more, larger = (f"sqlite:///{tmp_path}/{name}/made.db" for name in other)
+    for sources, told in (([store, more], True), ([store, store], False), ([store, larger], False)):
         board = leaderboard(sources, tmp_path / "board.html")
         assert {(row["lambda"], row["disputed"]) for row in rows(board) if row["model"] == "sdnet"} == {
             (LOW.text, told),

@@ -92,6 +92,9 @@ def test_means_are_over_the_published_sequences_and_ratios_are_each_to_its_own()
     harder = [named("shot_noise", 29, 99, models[0], 2)]
     found = steady(results_of([*rows, *harder]), "digits", 1)
     base = Subject("digits", "m1")
+    columns = ("model", "lambda", "flips, mean of 2", "top-5 distance")
+    assert summary_table(found, base).columns == (*columns, "mFR", "mT5D")
+    assert summary_table(found, None).columns == columns
     # m1 flips in 4 and 7 of 30, m2 in 5 and 8, m3 in 6 and 9; m0 in none.
     flips = {"m0": (0, 0), "m1": (4, 7), "m2": (5, 8), "m3": (6, 9)}
     assert [row[:1] + row[2:] for row in percents(summary_table(found, base))] == [
