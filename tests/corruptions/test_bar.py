@@ -61,6 +61,20 @@ def test_equals_the_slow_reading(name: str, severity: int) -> None:
         assert difference.mean() <= 0.02
 
 
+@pytest.mark.parametrize(
+    ("name", "square", "wide"),
+    [("sparkles", 0.5, 0.25), ("inverse_sparkles", 0.5, 0.0), ("checkerboard_cutout", 0, 0)],
+)
+def test_shapes_are_measured_by_the_shorter_side(name: str, square: float, wide: float) -> None:
+    images, draws = pictures(1, 32, 64), corruptions.sample(5, [0], name, 3)
+    found = []
+    for part, column in ((images[:, :, :32], square), (images, wide)):  # the same pixel is the middle of both
+        if "centre" in draws:
+            draws["centre"][:] = 0.5, column
+        found.append(corruptions.apply(np.ascontiguousarray(part), name, 3, draws=draws))
+    np.testing.assert_array_equal(found[1][:, :, :32], found[0])
+
+
 @pytest.mark.parametrize("size", [(32, 32), (33, 33), (20, 41), (9, 64)])
 @pytest.mark.parametrize("name", BAR)
 def test_independent_of_batch_order_and_chunks(name: str, size: tuple[int, int]) -> None:
