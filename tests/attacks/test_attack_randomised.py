@@ -209,6 +209,7 @@ def test_a_deterministic_model_is_answered_as_without_draws(hardened):
     assert torch.equal(plain.robust, drawn.robust)
     assert torch.equal(drawn.extra["hits"], 3 * plain.robust.long())
     assert plain.repeats is None
+    assert torch.equal(drawn.images[plain.robust], plain.images[plain.robust]), "those closest to breaking"
     with torch.no_grad():
         assert torch.allclose(drawn.margin, margin(model(drawn.images), labels[:40]), atol=1e-4), "their mean"
 
