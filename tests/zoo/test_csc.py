@@ -285,9 +285,10 @@ def test_atoms_are_of_unit_norm_whatever_the_weights() -> None:
     assert torch.equal(layer.weight, kept)
 
 
-def test_a_repeated_input_is_coded_over_every_sub_dictionary() -> None:
-    layer, x = ready(images, n_dict=2, n_steps=5)
-    twice = torch.cat([x, x], 1)
+@pytest.mark.parametrize(("make", "channels"), [(vectors, 1), (tokens, 2), (signals, 1), (images, 1)])
+def test_a_repeated_input_is_coded_over_every_sub_dictionary(make: Maker, channels: int) -> None:
+    layer, x = ready(make, n_dict=2, n_steps=5)
+    twice = torch.cat([x, x], channels)
     plain = Coding(n_steps=5)
     expected = fista(
         twice, layer.atoms(), layer.operator, step=layer.step_size, lam=layer.coding.lam, coding=plain
