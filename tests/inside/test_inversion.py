@@ -259,6 +259,9 @@ def test_features_are_what_a_part_gave_though_the_next_works_in_place() -> None:
     parts = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Flatten()).eval()
     assert torch.equal(features(parts, pictures())[1], features(parts, pictures(), 1)[0])
     assert features(parts, pictures())[1].min() < 0
+    whole = nn.Flatten().eval()  # of one part
+    (found,) = features(whole, pictures())
+    assert torch.equal(found, whole(pictures()))
 
 
 class Trying(Fixed):
