@@ -102,6 +102,7 @@ def test_binomial_tail_closed_forms():
     assert binomial_tail(0, 10, 0.3) == 1.0
     assert binomial_tail(1, 10, 0.002) == pytest.approx(1 - 0.998**10)
     assert binomial_tail(10, 10, 0.5) == pytest.approx(2**-10)
+    assert [binomial_tail(1, 10, rate) for rate in (0, 1)] == [0.0, 1.0]
     for count, rate in ((11, 0.5), (-1, 0.5), (1, 1.5), (1, -0.5)):
         with pytest.raises(InputError, match="binomial_tail"):
             binomial_tail(count, 10, rate)

@@ -161,12 +161,13 @@ def test_of_a_mean_the_larger_p_counts():
 
 def test_means_over_as_many_other_conditions_are_not_mixed(tmp_path):
     mild, strong, _ = NOISE
-    moderate = corruption_specs("gaussian_noise", [3])[0]
+    weak, moderate = corruption_specs("gaussian_noise", [2, 3])
     answers = [(cell(spec), right(n, n=40)) for spec, n in ((mild, 30), (moderate, 20), (strong, 10))]
     answers += [(cell(spec, lam=HIGH), right(n, n=40)) for spec, n in ((mild, 38), (moderate, 28))]
     answers += [
         (cell(spec, lam=LambdaSpec("0.9")), right(n, n=40)) for spec, n in ((moderate, 40), (strong, 30))
     ]
+    answers.append((cell(weak, lam=HIGH), right(40, n=40)))  # which nobody asked at 0.1
     with made_store(tmp_path, answers) as store:
         snapshot = Snapshot.read(store)
     known = evidences(rows_of(snapshot), comparisons(snapshot), [])

@@ -71,6 +71,7 @@ def test_each_number_stands_beside_the_papers(tmp_path):
         ("sdnet", 0.5): [None] * 4,
     }
     assert {one["lambda"] for one in told if one["upper_bound"]} == {"calibrated:test-labels"}
+    assert all((one["published"] is not None) == ("Dai et al. 2022" in one["source"]) for one in told)
 
 
 def test_a_noise_whose_severities_share_no_image_has_no_number(tmp_path):

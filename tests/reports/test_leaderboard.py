@@ -122,7 +122,13 @@ def test_what_sources_answer_otherwise_is_flagged(store, tmp_path):
         (tmp_path / name).mkdir()
         made_store(tmp_path / name, [(cell(PGD), given)]).close()
     more, larger = (f"sqlite:///{tmp_path}/{name}/made.db" for name in other)
-    for sources, told in (([store, more], True), ([store, store], False), ([store, larger], False)):
+    records = tmp_path / "records.json"  # of both: says itself that they differ
+    records.write_text(str(report([store, more], "json", with_cost=True)))
+    agreed, contradicted = (
+        ([store, store], [store, larger]),
+        ([store, more], [str(records)], [store, str(records)]),
+    )
+    for sources, told in [(given, False) for given in agreed] + [(given, True) for given in contradicted]:
         board = leaderboard(sources, tmp_path / "board.html")
         assert {(row["lambda"], row["disputed"]) for row in rows(board) if row["model"] == "sdnet"} == {
             (LOW.text, told),
