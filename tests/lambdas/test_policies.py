@@ -199,7 +199,11 @@ def test_fits_take_a_model_in_evaluation_class_numbers_and_images_in_their_range
         asked = {"images": pixels, "labels": labels.numpy(), **given}
         with pytest.raises(error, match=message):
             calibrate(model, **asked, noises=NOISES)
-    for given, message in ((images * 255, "must lie in .0, 1.*Divide by 255"), (pixels, "got uint8")):
+    for given, message in (
+        (images * 255, "must lie in .0, 1.*Divide by 255"),
+        (pixels, "got uint8"),
+        (images[:0], "A reference needs at least one clean image"),
+    ):
         with pytest.raises(InputError, match=message):
             reference(model, given)
     training = copy.deepcopy(model).train()
