@@ -223,6 +223,8 @@ def test_feature_inversion_finds_the_image_that_alone_has_its_features() -> None
     with torch.no_grad():
         model.turn.weight /= 128  # smoothness weighs as much where features are small
     torch.testing.assert_close(rs.reconstruct(model, images, 0, method="gradient"), found)
+    even = rs.inside.invert_features(model, images, 0, smoothness=100)
+    assert bool((_variation(even) < 0.1 * _variation(images)).all())
 
 
 def test_feature_inversion_without_a_step_is_refused() -> None:
