@@ -150,6 +150,9 @@ def test_the_interval_of_the_median_is_of_order_statistics():
     # n = 10: ranks 2 and 9 cover the median with probability 1 - 2 * 11 / 1024 = 97.9 %, ranks 3 and 8 with 89.1 %.
     values = np.arange(1.0, 11.0)
     assert quantile_interval(values, 0.5) == (2.0, 9.0)
+    # Of six images the first and the last do, with 1 - 2 / 64 = 96.9 %; of five they do with 93.75 %.
+    assert quantile_interval(values[:6], 0.5) == (1.0, 6.0)
+    assert quantile_interval(values[:5], 0.5) == (0.0, None)
     assert quantile_interval(np.array([1.0, np.inf]), 0.5) == (0.0, None)
 
 

@@ -114,6 +114,9 @@ def test_a_model_that_several_sources_attacked_has_one_row_with_the_lowest(store
     assert len(rows(leaderboard([store, str(records)], tmp_path / "board.html"))) == 5, (
         "which weights are those?"
     )
+    own = tmp_path / "own.json"
+    own.write_text(str(report(store, "json")))
+    assert len(rows(leaderboard([str(own), str(records)], tmp_path / "board.html"))) == 5, "nor of two such"
 
 
 def test_what_sources_answer_otherwise_is_flagged(store, tmp_path):
