@@ -68,7 +68,9 @@ def noise(evidence: Evidence) -> str:
     if not (means or single):
         return "not measured. Run noise at several lambdas, at two or more severities."
     parts = (
-        [] if means else ["No mean over noises: it needs two conditions that were measured at both lambdas."]
+        []
+        if means
+        else ["No mean over noises: it needs two conditions measured at both lambdas on the same images."]
     )
     for same in grouped(means, attrgetter("question")).values():  # one mean is not over what another is
         parts += _mean(evidence, same)
