@@ -144,7 +144,9 @@ def test_of_equal_gains_the_smallest_number_is_named():
 def test_noise_under_one_condition_is_not_called_not_asked():
     text = said([], [compared(0.5, 60, 10, question=SHOT)])["noise"]
     assert "not measured" not in text
-    assert "No mean over noises: it needs two conditions measured at both lambdas on the same images. " in text
+    assert (
+        "No mean over noises: it needs two conditions measured at both lambdas on the same images. " in text
+    )
     assert "Of 1 test of one noise at one strength, 1 found a gain and 0 a loss." in text
 
 
