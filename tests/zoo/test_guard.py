@@ -56,6 +56,10 @@ def test_images_lie_in_their_range_within_a_thousandth(end: float) -> None:
     images[1, 0, 0, 0] = end
     with pytest.raises(ModelError, match=r"'own' takes images in \[0, 1\], got values from"):
         External(nn.Flatten(), "own")(images)
+    asked = External(nn.Flatten(), "own")
+    asked(images[:0])  # shows nothing of them
+    with pytest.raises(ModelError, match=r"'own' takes images in \[0, 1\]"):
+        asked(images)
 
 
 WITHOUT = "from a file without normalise.mean and normalise.std."

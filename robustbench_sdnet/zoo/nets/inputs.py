@@ -44,8 +44,8 @@ def traced() -> bool:
 
 
 def readable(images: Tensor) -> bool:
-    """Whether values can be looked at: not while torch traces, compiles or maps over them."""
-    if traced():
+    """Whether there are values that can be looked at: not while torch traces, compiles or maps over them."""
+    if traced() or not len(images):
         return False
     dispatched = torch._C._len_torch_dispatch_stack() > 0  # as by make_fx, and of tensors without values
     return not (dispatched or images.is_meta or is_functorch_wrapped_tensor(images))

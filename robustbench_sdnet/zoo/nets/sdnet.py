@@ -71,7 +71,7 @@ class Classifier(nn.Module):
 
         Noise may leave [0, 1] on purpose, on both sides.
         """
-        if not (readable(images) and len(images)):
+        if not readable(images):
             return
         low, high = extremes(images)
         if low >= 0 and high > 2:
