@@ -31,6 +31,7 @@ CAUTIONS = {
     "untrusted": ", which is not to be trusted: see below",
     "unchecked": f", {UNCHECKED}",
 }
+NO_MEAN = "No mean over noises: it needs two conditions measured at both lambdas on the same images."
 ALIKE = "Run the same attacks, and random noise, at several lambdas."
 NOT_ATTACKED = f"not measured. {ALIKE}"
 
@@ -67,11 +68,7 @@ def noise(evidence: Evidence) -> str:
     ]
     if not (means or single):
         return "not measured. Run noise at several lambdas, at two or more severities."
-    parts = (
-        []
-        if means
-        else ["No mean over noises: it needs two conditions measured at both lambdas on the same images."]
-    )
+    parts = [] if means else [NO_MEAN]
     for same in grouped(means, attrgetter("question")).values():  # one mean is not over what another is
         parts += _mean(evidence, same)
     if single:
