@@ -80,7 +80,7 @@ def look(
 def _refuse_codes(wanted: Wanted, names: str) -> None:
     """Say what of the wish needs sparse coding layers whose lambda is set, where no model has any."""
     if wanted.lambdas:
-        raise InputError(f"{names} has no lambda to set: {NO_LAMBDA}. Leave --lambda out.")
+        raise InputError(f"{names} has no lambda to set: {NO_LAMBDA}. Leave out --lambda.")
     if wanted.depths and wanted.method == "inverse":
         raise InputError(
             f"{names} has no codes at a lambda that is set: {NO_LAMBDA}. Write --method gradient."
