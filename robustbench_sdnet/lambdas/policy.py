@@ -19,7 +19,7 @@ from ..reading.numbers import number
 from ..specs import ModelSpec, canonical, decimal_text
 from ..specs.lambdas import POLICIES, PolicyName, check_deployed
 from ..wording import shown
-from ..zoo.nets.control import has_lambda, use_lambda
+from ..zoo.nets.control import has_lambda, one_thread, use_lambda
 from ..zoo.nets.hooks import looking
 
 GRADIENTS = ("through", "bpda")
@@ -116,8 +116,8 @@ class WithPolicy(nn.Module):
             return self.policy(self.model, images)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(n, classes) logits of images (n, 3, h, w) in [0, 1]."""
-        with use_lambda(self.model, self.lambdas(images), scope=self.scope):
+        """(n, classes) logits of images (n, 3, h, w) in [0, 1]; threads that share the model take turns."""
+        with one_thread(self.model), use_lambda(self.model, self.lambdas(images), scope=self.scope):
             logits: Tensor = self.model(images)
         return logits
 

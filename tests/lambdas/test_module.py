@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 import torch
@@ -57,6 +59,22 @@ def test_a_compiled_model_that_was_called_has_its_stem(model, images, policy):
     for one in (model, compiled, in_place):
         around = torch.compile(WithPolicy(one, policy), backend="eager")
         torch.testing.assert_close(around(images), expected)
+
+
+def test_threads_that_share_a_model_take_turns(model, images):
+    """Each would else code its images at the lambdas of another's."""
+    policies = [Fixed(0.0), Fixed(2.0), LabelFree("entropy", lambdas=(0.0, 2.0))]
+    expected = [WithPolicy(model, policy)(images) for policy in policies]
+    arrived = Barrier(len(policies))
+
+    def again(policy):
+        module = WithPolicy(model, policy)
+        arrived.wait(timeout=60)
+        return [module(images) for _ in range(20)]
+
+    with ThreadPoolExecutor(len(policies)) as pool:
+        for found, wanted in zip(pool.map(again, policies), expected, strict=True):
+            assert all(torch.equal(logits, wanted) for logits in found)
 
 
 def test_a_policy_sets_lambda_on_the_layers_of_its_scope(every, images):

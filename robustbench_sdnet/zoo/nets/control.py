@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import RLock
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,8 @@ from ...specs.lambdas import check_scope
 from ...wording import shown
 from .csc import SparseCoding
 from .hooks import at_first_call, first_call
+
+_turns: WeakKeyDictionary[SparseCoding, RLock] = WeakKeyDictionary()  # by a model's stem
 
 
 def csc_layers(model: nn.Module) -> list[SparseCoding]:
@@ -40,7 +44,7 @@ def check_evaluated(model: nn.Module) -> None:
 def use_lambda(model: nn.Module, value: float | Tensor, scope: str = "stem") -> Iterator[None]:
     """Run a model at another lambda; on exit, the previous lambda is restored.
 
-    The model holds it, so that threads that share a model share its lambda, also behind a policy.
+    The model holds it, so that threads that share a model share its lambda; behind a policy they take turns.
 
     Args:
         model: a model with sparse coding layers, wrapped or not.
@@ -75,6 +79,12 @@ def use_lambda(model: nn.Module, value: float | Tensor, scope: str = "stem") -> 
             raise InputError(f"lambda must be finite and not negative, got {value}.")
     with _set(layers[:1] if scope == "stem" else layers, value):
         yield
+
+
+def one_thread(model: nn.Module) -> RLock:
+    """To hold while a model with sparse coding layers runs at a lambda of this thread's own: others wait for it."""
+    stem = next(part for part in model.modules() if isinstance(part, SparseCoding))
+    return _turns.setdefault(stem, RLock())
 
 
 def _chooses_lambda(model: nn.Module) -> bool:
