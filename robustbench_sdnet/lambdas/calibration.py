@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +25,7 @@ from ..specs.lambdas import LAMBDAS, ON_TEST_LABELS, PUBLISHED_LEVELS
 from ..zoo.nets.control import check_evaluated
 from .calibrated import VERSION, Calibrated, CalibratedFit, mean_energy, noise_level, plot_fit
 from .lines import CLEAN, FitPoint, fit_lines
-from .policy import Fitting
+from .policy import Fitting, Measure, T
 from .sweep import stem_of, sweep_lambdas
 
 TRIED = (*LAMBDAS[::2], LAMBDAS[-1])
@@ -33,7 +35,6 @@ TRIED = (*LAMBDAS[::2], LAMBDAS[-1])
 _SHARES = 2
 
 
-@full_float32()
 def calibrate(
     model: nn.Module,
     images: NDArray[np.uint8],
@@ -68,35 +69,101 @@ def calibrate(
             no sparse coding stem.
         DataError: labels that are no class numbers from 0.
     """
+    check_evaluated(model)
+
+    def measure(ask: Callable[..., T], arguments: Sequence[Callable[[], tuple[Any, ...]]]) -> list[T]:
+        found = list[T]()
+        on_level(0, len(arguments))
+        for make in arguments:
+            found.append(ask(model, device, *make()))
+            on_level(len(found), len(arguments))
+        return found
+
     ids = np.arange(len(images)) if sample_ids is None else np.asarray(sample_ids, dtype=np.int64)
-    targets = torch.as_tensor(_checked(model, images, labels, ids, noises), device=device)
+    return _fit(
+        measure,
+        images,
+        labels,
+        ids,
+        noises,
+        lambdas=lambdas,
+        scope=scope,
+        seed=seed,
+        batch_size=batch_size,
+        source=source,
+        weights=weights,
+    )
+
+
+def _fit(
+    measure: Measure,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    noises: Mapping[str, Sequence[float]] = PUBLISHED_LEVELS,
+    *,
+    lambdas: Sequence[float],
+    scope: str,
+    seed: int = 0,
+    batch_size: int = 250,
+    source: str,
+    weights: str,
+) -> CalibratedFit:
+    """The lines through what `measure` finds at every level; see `calibrate`."""
+    targets = _checked(images, labels, ids, noises)
     size = whole(batch_size, "batch_size must be a whole number", 1)
     grid = tuple(sorted({float(value) for value in lambdas}))
     if len(grid) < 2:
         raise InputError(f"A calibration needs at least two lambdas to choose from, got {list(lambdas)}.")
-    trained = stem_of(model, to_images(images[:1], device)).trained_lambda
-    count = 1 + sum(len(levels) for levels in noises.values())
-    points: list[FitPoint] = []
-    on_level(0, count)
-    for noise, level, chosen, noisy in _noisy(images, noises, ids, seed):
-        residuals, levels, right = [], [], []
-        for start in range(0, len(noisy), size):
-            batch = to_images(noisy[start : start + size], device)
-            expected = targets[chosen[start : start + size]]
-            with torch.no_grad():
-                residuals.append(mean_energy(model, batch, trained))
-                levels.append(noise_level(model, batch))
-                swept = sweep_lambdas(model, batch, grid, scope=scope)
-                right.append(torch.stack([logits.argmax(1) == expected for logits in swept]))
-        texts = ("".join("1" if hit else "0" for hit in row) for row in torch.cat(right, 1).tolist())
-        points.append(FitPoint(noise, level, _numbers(residuals), _numbers(levels), tuple(texts)))
-        on_level(len(points), count)
-    lines = fit_lines(points, grid)
-    return CalibratedFit(lines, grid, trained, tuple(points), len(images), seed, scope, source, weights)
+
+    def asked(noise: str, level: float, chosen: NDArray[np.int64]) -> tuple[Any, ...]:
+        noisy = _under(noise, level, images[chosen], seed, ids[chosen])
+        return noise, level, noisy, targets[chosen], grid, scope, size
+
+    found = measure(_point, [partial(asked, *level) for level in _levels(len(images), noises)])
+    points = tuple(point for point, _ in found)
+    return CalibratedFit(
+        lines=fit_lines(points, grid),
+        lambdas=grid,
+        residual_lambda=found[0][1],
+        points=points,
+        images=len(images),
+        seed=seed,
+        scope=scope,
+        source=source,
+        weights=weights,
+    )
+
+
+@full_float32()
+def _point(
+    model: nn.Module,
+    device: str | torch.device,
+    noise: str,
+    level: float,
+    noisy: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    lambdas: Sequence[float],
+    scope: str,
+    size: int,
+) -> tuple[FitPoint, float]:
+    """What a network answers under one level of noise, and the training lambda that residuals are measured at."""
+    trained = stem_of(model, to_images(noisy[:1], device)).trained_lambda
+    targets = torch.as_tensor(labels, device=device)
+    residuals, levels, right = [], [], []
+    for start in range(0, len(noisy), size):
+        batch = to_images(noisy[start : start + size], device)
+        expected = targets[start : start + size]
+        with torch.no_grad():
+            residuals.append(mean_energy(model, batch, trained))
+            levels.append(noise_level(model, batch))
+            swept = sweep_lambdas(model, batch, lambdas, scope=scope)
+            right.append(torch.stack([logits.argmax(1) == expected for logits in swept]))
+    texts = tuple("".join("1" if hit else "0" for hit in row) for row in torch.cat(right, 1).tolist())
+    return FitPoint(noise, level, _numbers(residuals), _numbers(levels), texts), trained
 
 
 def _checked(
-    model: nn.Module,
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
     ids: NDArray[np.int64],
@@ -105,7 +172,6 @@ def _checked(
     """The labels (n,), once everything is found in order; errors are those of `calibrate`."""
     from ..corruptions.pipeline import checked_images
 
-    check_evaluated(model)
     if not (len(images) == len(labels) == len(ids) > 0 and noises):
         given = f"{len(images)} images, {len(labels)} labels, {len(ids)} ids and {len(noises)} noises"
         raise InputError(f"A calibration needs training images with labels and ids, and noises: got {given}.")
@@ -137,36 +203,40 @@ def _measured(fitting: Fitting, name: str, lambdas: Sequence[float]) -> Calibrat
     """Measure a fit, and keep it under that name."""
     data = fitting.data
     positions = data.positions(fitting.count)
-    fit = calibrate(
-        fitting.load(fitting.model),
+    fit = _fit(
+        fitting.measure,
         data.pixels.read(positions),
         data.labels[positions],
+        data.ids[positions],
         lambdas=lambdas,
         scope=fitting.scope,
-        sample_ids=data.ids[positions].tolist(),
-        device=fitting.device,
         source=data.content_hash,
         weights=fitting.model.weights,
-        on_level=fitting.on_step,
     )
     fitting.kept.keep(name, fit.to_json(), lambda path: plot_fit(fit, path))
     return fit
 
 
-def _noisy(
-    images: NDArray[np.uint8], noises: Mapping[str, Sequence[float]], ids: NDArray[np.int64], seed: int
-) -> Iterator[tuple[str, float, NDArray[np.int64], NDArray[np.uint8]]]:
-    """Noise, level, which images, and those images under it."""
-    from ..corruptions import corrupt
-
-    positions = np.arange(len(images))
-    yield CLEAN, 0.0, positions, images
+def _levels(
+    count: int, noises: Mapping[str, Sequence[float]]
+) -> Iterator[tuple[str, float, NDArray[np.int64]]]:
+    """Noise, level, and the positions of the images to put under it."""
+    positions = np.arange(count)
+    yield CLEAN, 0.0, positions
     for noise, levels in noises.items():
         for index, level in enumerate(levels):
-            chosen = positions[index % _SHARES :: _SHARES] if len(images) > 1 else positions
-            sample_ids = ids[chosen].tolist()
-            noisy = corrupt(images[chosen], noise, level=float(level), seed=seed, sample_ids=sample_ids)
-            yield noise, float(level), chosen, noisy
+            chosen = positions[index % _SHARES :: _SHARES] if count > 1 else positions
+            yield noise, float(level), chosen
+
+
+def _under(
+    noise: str, level: float, images: NDArray[np.uint8], seed: int, ids: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    from ..corruptions import corrupt
+
+    if noise == CLEAN:
+        return images
+    return corrupt(images, noise, level=level, seed=seed, sample_ids=ids.tolist())
 
 
 def _numbers(parts: Sequence[Tensor]) -> tuple[float, ...]:

@@ -21,7 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -153,6 +155,10 @@ def reference(model: nn.Module, images: Tensor) -> Reference:
         return Reference(float(noise_variance(stem_of(model, images).x).median()))
 
 
+def _reference(model: nn.Module, device: str | torch.device, pixels: NDArray[np.uint8]) -> Reference:
+    return reference(model, to_images(pixels, device))
+
+
 def deploy(criterion: str, fitting: Fitting) -> LabelFree:
     """The policy of a criterion for a model, with the noise estimate of clean training images as its reference.
 
@@ -169,8 +175,9 @@ def deploy(criterion: str, fitting: Fitting) -> LabelFree:
 def _estimated(fitting: Fitting, name: str) -> str:
     """Estimate the noise of clean training images, and keep the number under that name."""
     data = fitting.data
-    clean = to_images(data.pixels.read(data.positions(fitting.count)), fitting.device)
-    text = repr(reference(fitting.load(fitting.model), clean).variance)
+    clean = data.pixels.read(data.positions(fitting.count))
+    (found,) = fitting.measure(_reference, [lambda: (clean,)])
+    text = repr(found.variance)
     fitting.kept.keep(name, text, lambda path: None)
     return text
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from ..zoo.nets.control import has_lambda, one_thread, use_lambda
 from ..zoo.nets.hooks import looking
 
 GRADIENTS = ("through", "bpda")
+T = TypeVar("T")
 
 
 class Policy(Protocol):
@@ -135,26 +136,35 @@ class Kept(Protocol):
         """Keep a text, and beside it the picture that `draw` writes into a file."""
 
 
+class Measure(Protocol):
+    """Asks a network, on whatever workers have it."""
+
+    def __call__(self, ask: Callable[..., T], arguments: Sequence[Callable[[], tuple[Any, ...]]]) -> list[T]:
+        """What `ask(network, device, *arguments)` returns for each of the arguments, in their order.
+
+        Args:
+            ask: a function of a module; what it is given and returns may travel.
+            arguments: made when their turn comes.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fitting:
     """A model and the images that a policy is fitted on; no test label is within reach of a rule that does not say so.
 
     Attributes:
-        model, load: the model by its weights, and the network itself when it is asked for.
+        model, measure: the model by its weights, and what asks the network itself.
         data: the training split; for a rule on test labels the images that are asked.
         count: how many of its images to look at, see `ImageData.positions`.
         scope: the layers that lambda will be set on, "stem" or "all".
-        on_step: called with the steps done and all steps of a fit that takes time.
     """
 
     model: ModelSpec
-    load: Callable[[ModelSpec], nn.Module]
+    measure: Measure
     data: ImageData
     count: int
     scope: str
-    device: str
     kept: Kept
-    on_step: Callable[[int, int], None]
 
     def kept_as(self, policy: str, **more: Any) -> str:
         """The name to keep a policy's fit under: it hashes the model, the images, and whatever `more` decides it."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import CheckpointError, ModelError
 from ..lambdas.policy import Fitting, deploy
@@ -18,9 +18,13 @@ from ..specs import LambdaSpec, ModelSpec, decimal_text
 from ..specs.lambdas import POLICIES, parse_policy
 from ..store.store import Store
 from ..zoo.others.guard import named_errors
+from .engines import Job
+from .worker import Worker
 
 if TYPE_CHECKING:
     from .ready import Ready
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -71,13 +75,11 @@ def fitted(
             data = ready.data if lam.upper_bound else training()
             fitting = Fitting(
                 model=model,
-                load=ready.worker.model,
+                measure=partial(_measured, ready, model, lam, on_fit),
                 data=data,
                 count=min(ready.setting.calibration_images, len(data)),
                 scope=lam.scope,
-                device=ready.worker.device,
                 kept=kept,
-                on_step=_telling(on_fit, model, lam),
             )
             try:
                 with named_errors(model.name, f"while {lam.text} was being fitted"):
@@ -90,6 +92,24 @@ def fitted(
     return lambda model: tuple(found.get((model.key, lam), lam) for lam in lambdas)
 
 
-def _telling(on_fit: OnFit, model: ModelSpec, lam: LambdaSpec) -> Callable[[int, int], None]:
-    started = time.monotonic()
-    return lambda done, steps: on_fit(FitProgress(model, lam, done, steps, time.monotonic() - started))
+def _measured(
+    ready: Ready,
+    model: ModelSpec,
+    lam: LambdaSpec,
+    on_fit: OnFit,
+    ask: Callable[..., T],
+    arguments: Sequence[Callable[[], tuple[Any, ...]]],
+) -> list[T]:
+    """What a function finds of a network, on the workers of the run; see `lambdas.policy.Measure`."""
+    started, found = time.monotonic(), dict[int, T]()
+    label, on_network = f"the fit of {lam.text} for {model.name}", partial(_on_network, ask, model)
+    jobs = [Job(label=label, models=[model], ask=on_network, arguments=make) for make in arguments]
+    on_fit(FitProgress(model, lam, 0, len(jobs), 0.0))
+    for number, answer in ready.engine.ask(jobs, ready.worker):
+        found[number] = answer
+        on_fit(FitProgress(model, lam, len(found), len(jobs), time.monotonic() - started))
+    return [found[number] for number in range(len(jobs))]
+
+
+def _on_network(ask: Callable[..., T], model: ModelSpec, worker: Worker, *arguments: Any) -> T:
+    return ask(worker.model(model), worker.device, *arguments)

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -244,6 +245,10 @@ def test_only_a_policy_with_a_rule_is_deployed():
             deploy(parse_policy(text), None)
 
 
+def measured(model, ask, arguments):
+    return [ask(model, "cpu", *make()) for make in arguments]
+
+
 class Nowhere:
     """Keeps no fit, but the names they are made under."""
 
@@ -266,7 +271,7 @@ def test_policies_are_fitted_on_all_classes_of_a_set_that_lies_class_behind_clas
     seen = []
     calibrated = CalibratedFit({}, (0.1, 1.4), 0.1, (), 3, 0)
     monkeypatch.setattr(
-        calibration, "calibrate", lambda *arguments, **more: seen.append((*arguments, more)) or calibrated
+        calibration, "_fit", lambda *arguments, **more: seen.append((*arguments, more)) or calibrated
     )
     shuffled = np.array([2, 0, 1] * 8)
     for labels, wanted in ((np.sort(shuffled), [0, 8, 16]), (shuffled, [0, 1, 2])):
@@ -274,18 +279,16 @@ def test_policies_are_fitted_on_all_classes_of_a_set_that_lies_class_behind_clas
         spec = ModelSpec(name="m", source="m", arch="sdnet20", weights="w", options=())
         fitting = Fitting(
             model=spec,
-            load=lambda spec: model,
+            measure=partial(measured, model),
             data=data,
             count=3,
             scope="stem",
-            device="cpu",
             kept=Nowhere(),
-            on_step=lambda done, steps: None,
         )
         deploy(parse_policy("calibrated"), fitting)
-        _, shown, truth, more = seen.pop()
+        _, shown, truth, ids, _ = seen.pop()
         assert (shown == pixels[wanted]).all()
-        assert (truth.tolist(), more["sample_ids"]) == (labels[wanted].tolist(), wanted)
+        assert (truth.tolist(), ids.tolist()) == (labels[wanted].tolist(), wanted)
         clean = torch.from_numpy(pixels[wanted]).permute(0, 3, 1, 2) / 255
         assert deploy(parse_policy("label-free"), fitting).reference == reference(model, clean)
 
@@ -293,18 +296,16 @@ def test_policies_are_fitted_on_all_classes_of_a_set_that_lies_class_behind_clas
 def test_what_is_fitted_and_under_which_name_it_is_kept(model, pixels, monkeypatch):
     seen, kept = [], Nowhere()
     calibrated = CalibratedFit({}, (0.1, 1.4), 0.1, (), 3, 0)
-    monkeypatch.setattr(calibration, "calibrate", lambda *_, **more: seen.append(more) or calibrated)
+    monkeypatch.setattr(calibration, "_fit", lambda *_, **more: seen.append(more) or calibrated)
     data = from_arrays("npz:x", "train", pixels, np.array([2, 0, 1] * 8), 3, "x")
     other = from_arrays("npz:x", "train", pixels[::-1].copy(), np.array([2, 0, 1] * 8), 3, "x")
     fitting = Fitting(
         model=ModelSpec(name="m", source="m", arch="sdnet20", weights="w", options=()),
-        load=lambda spec: model,
+        measure=partial(measured, model),
         data=data,
         count=3,
         scope="stem",
-        device="cpu",
         kept=kept,
-        on_step=lambda done, steps: None,
     )
     changes = [
         {}, {"scope": "all"}, {"count": 4}, {"data": other}, {"model": replace(fitting.model, weights="v")},
@@ -324,28 +325,26 @@ def test_what_is_fitted_and_under_which_name_it_is_kept(model, pixels, monkeypat
 @pytest.mark.parametrize("policy", ["calibrated", "label-free"])
 def test_those_who_want_a_fit_at_once_wait_for_one_and_take_it(model, pixels, tmp_path, policy):
     """Each would be another policy where their devices round differently, and its answers a row of their own."""
-    loaded = []
+    asked = []
 
-    def load(spec):
-        loaded.append(spec)
+    def slowly(ask, arguments):
+        asked.append(ask)
         time.sleep(0.2)  # until all have found no fit
-        return model
+        return measured(model, ask, arguments)
 
     data = from_arrays("npz:x", "train", pixels, np.array([2, 0, 1] * 8), 3, "x")
     fitting = Fitting(
         model=ModelSpec(name="m", source="m", arch="sdnet20", weights="w", options=()),
-        load=load,
+        measure=slowly,
         data=data,
         count=3,
         scope="stem",
-        device="cpu",
         kept=Fits(tmp_path),
-        on_step=lambda done, steps: None,
     )
     with ThreadPoolExecutor(3) as pool:
         found = [pool.submit(deploy, parse_policy(policy), fitting) for _ in range(3)]
     assert len({one.result().identity() for one in found}) == 1
-    assert len(loaded) == 1
+    assert len(asked) == 1
     assert not list(tmp_path.glob(".*"))
 
 

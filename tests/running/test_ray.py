@@ -24,7 +24,11 @@ from robustbench_sdnet.diagnostics.of_cells import diagnose_cells
 from robustbench_sdnet.errors import EngineError, InputError
 from robustbench_sdnet.planning.setting import Setting
 from robustbench_sdnet.running.engines.local import Local
+from robustbench_sdnet.running.policies import fitted
+from robustbench_sdnet.running.ready import prepare
 from robustbench_sdnet.running.runner import ModelsFailed, run
+from robustbench_sdnet.running.worker import Worker
+from robustbench_sdnet.specs import LambdaSpec
 from robustbench_sdnet.store.store import Store
 from robustbench_sdnet.zoo import build_model, save_model
 
@@ -199,6 +203,28 @@ def test_the_command_diagnose_prints_the_same_bytes(tmp_path, cluster, tiny_npz,
     assert printed[0] == printed[1]
     (transfer,) = [item for item in json.loads(printed[1]) if item["check"] == "transfer_wins"]
     assert "runs/resnet20" in transfer["sentence"]
+
+
+@pytest.mark.slow
+def test_policies_are_fitted_on_the_workers_to_the_same_bytes(tmp_path, cluster, tiny_npz, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    model = build_model("sdnet20", width=4, num_classes=3, input_size=8)
+    save_model(model.eval(), "runs/sdnet20/last.safetensors", data=f"npz:{tiny_npz}")
+    kept, told = {}, {}
+    for name, more in (("local", {}), ("ray", {"engine": "ray", "workers": 2, "threads_per_worker": 1})):
+        ready = prepare(Setting(models=("runs/sdnet20",), store=f"sqlite:///{name}.db", device="cpu", **more))
+        told[name] = []
+        with closing(ready.engine):
+            lambdas = fitted(ready, [LambdaSpec("calibrated"), LambdaSpec("label-free")], told[name].append)
+            assert all(lam.fit for lam in lambdas(ready.models[0]))
+        kept[name] = {file.name: file.read_bytes() for file in Path(f"{name}.fits").iterdir()}
+        monkeypatch.setattr(Worker, "model", None)  # from here on, in the driver
+    assert kept["ray"] == kept["local"]
+    assert len(kept["ray"]) == 5, "each with its hash, and the picture of a calibration"
+    counted = {name: [(one.lam.text, one.done, one.steps) for one in told[name]] for name in told}
+    assert counted["ray"] == counted["local"]
+    assert counted["ray"][-3:] == [("calibrated", 36, 36), ("label-free", 0, 1), ("label-free", 1, 1)]
 
 
 def _other(versions):
