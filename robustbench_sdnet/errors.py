@@ -97,6 +97,11 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
+def about(name: str, error: SdnetBenchError) -> str:
+    """What an error of a model says, with the model's name in front where it does not name it."""
+    return str(error) if name in str(error) else f"{name}: {error}"
+
+
 def first_line(error: BaseException) -> str:
     """What a library's error says first; the name of its class where it says nothing."""
     lines = str(error).strip().splitlines()

@@ -117,15 +117,18 @@ def test_a_study_that_was_stopped_before_its_diagnostics_makes_them_when_it_goes
 
 def test_pgd_from_a_cold_start_alone_is_diagnosed(data, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(of_study, "diagnose_cells", lambda cells, **_: asked.extend(cells))
+    monkeypatch.setattr(
+        of_study, "diagnose_cells", lambda cells, **_: (asked.extend(cells), {"sdnet": "gone"})
+    )
     eps = [Eps.parse("4/255"), Eps.parse("8/255")]
     cold, warm = (
         attack_cells([SDNET], data, attack_specs("pgd", eps), warm_start=chained) for chained in (False, True)
     )
     cells = [*cold, *warm, *attack_cells([SDNET, RESNET], data, attack_specs("square", eps))]
     setting = SimpleNamespace(store=f"sqlite:///{tmp_path}/s.db")
-    ready = SimpleNamespace(setting=setting, sound=[SDNET], worker=None, engine=None)
+    ready = SimpleNamespace(setting=setting, sound=[SDNET], worker=None, engine=None, failed={})
     of_study._diagnose(ready, cells, replace(TINY, cheap=False), None)
+    assert ready.failed == {"sdnet": "gone"}
     assert asked == [c for c in cells if c.perturbation.name == "pgd" and not c.warm]
     assert any(c.warm for c in cells)
 

@@ -57,6 +57,7 @@ def finish(
     say_doubts(ready, lambdas, [(attack.norm, attack.eps) for attack in attacks])
     say_table(cells)
     failure: SdnetBenchError | None = None
+    failures: list[str] = []
     with closing(ready.engine):
         try:
             with shown_progress(verb, quiet=as_json) as update:
@@ -66,7 +67,10 @@ def finish(
             cells = [cell for cell in cells if cell.model.name not in progress.failed]
             if not cells:
                 raise
-        failures = _check(ready, cells, verb, cheap=verdicts == "cheap", quiet=as_json) if verdicts else []
+        if verdicts:
+            failures, failed = _check(ready, cells, verb, cheap=verdicts == "cheap", quiet=as_json)
+            progress.failed |= failed
+            failure = ModelsFailed(progress) if progress.failed else None
     try:
         if saving:
             _save(ready, cells, saving)
@@ -127,14 +131,16 @@ def say_silence(snapshot: Snapshot) -> None:
             warn(f"{answered.cell.words}: {found} Its accuracy is untrusted.")
 
 
-def _check(ready: Ready, cells: Sequence[Cell], verb: str, *, cheap: bool, quiet: bool) -> list[str]:
-    """Diagnose the attacks; a line for every warning and failure, and one that sums up."""
+def _check(
+    ready: Ready, cells: Sequence[Cell], verb: str, *, cheap: bool, quiet: bool
+) -> tuple[list[str], dict[str, str]]:
+    """Diagnose the attacks: a line for every warning and failure, and one that sums up; and why models failed in it."""
     from ..diagnostics.of_cells import diagnose_cells
     from ..store.store import Store
 
     names = {cell.id: cell.words for cell in cells}
     with Store(ready.setting.store) as store, shown(f"{verb}, diagnostics", quiet=quiet) as display:
-        found = diagnose_cells(
+        found, failed = diagnose_cells(
             cells,
             store=store,
             worker=ready.worker,
@@ -148,7 +154,9 @@ def _check(ready: Ready, cells: Sequence[Cell], verb: str, *, cheap: bool, quiet
         for verdict in verdicts
         if verdict.verdict in ("warn", "fail")
     ]
-    return [*lines, findings.of_attacks(list(found.values()))]
+    if found or not failed:
+        lines.append(findings.of_attacks(list(found.values())))
+    return lines, failed
 
 
 def _save(ready: Ready, cells: Sequence[Cell], saving: Saving) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..answers.trust import Finding
 from ..data.tensors import first_images
+from ..errors import SdnetBenchError, about
 from ..planning.chains import is_stage
 from ..planning.costs import Range, missing
 from ..running.engines import Engine, Job
@@ -36,7 +37,7 @@ def diagnose_cells(
     engine: Engine = LOCAL,
     cheap: bool = True,
     on_check: OnCheck = lambda done, total, words: None,
-) -> dict[str, list[Finding]]:
+) -> tuple[dict[str, list[Finding]], dict[str, str]]:
     """Diagnose every answered attack of a plan, on its first images, against its own survivors; store the verdicts.
 
     A chain's stages are judged by the last one, and attacks without a budget, or without their first images, are not.
@@ -47,7 +48,7 @@ def diagnose_cells(
         on_check: called at the beginning and after each.
 
     Returns:
-        By the cell's id, in the order of the cells.
+        The verdicts by the cell's id, in the order of the cells, and by name why models have none, or not all.
     """
     stored = store.ranges()
     todo = [
@@ -69,13 +70,18 @@ def diagnose_cells(
         for cell in todo
     ]
     found: dict[str, list[Finding]] = {}
+    failed: dict[str, str] = {}
     if todo:
         on_check(0, len(todo), todo[0].words)
-    for number, verdicts in engine.ask(jobs, worker):
-        found[todo[number].id] = verdicts
-        on_check(len(found), len(todo), todo[number].words)
-        store.add_verdicts(todo[number].id, [asdict(verdict) for verdict in verdicts])
-    return {cell.id: found[cell.id] for cell in todo}
+    for done, (number, verdicts) in enumerate(engine.ask(jobs, worker), 1):
+        cell = todo[number]
+        on_check(done, len(todo), cell.words)
+        if isinstance(verdicts, SdnetBenchError):
+            failed[cell.model.name] = about(cell.model.name, verdicts)
+        else:
+            found[cell.id] = verdicts
+            store.add_verdicts(cell.id, [asdict(verdict) for verdict in verdicts])
+    return {cell.id: found[cell.id] for cell in todo if cell.id in found}, failed
 
 
 def _is_judged(cell: Cell) -> bool:

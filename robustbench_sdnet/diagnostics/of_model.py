@@ -13,7 +13,7 @@ from torch import nn
 from ..answers.trust import Finding
 from ..data.registry import check_clean
 from ..data.tensors import first_images
-from ..errors import InputError, ModelError
+from ..errors import InputError, ModelError, SdnetBenchError
 from ..lambdas import Fixed, WithPolicy
 from ..planning.identity import model_spec, shown_name
 from ..planning.setting import Setting
@@ -66,8 +66,9 @@ def diagnose_model(
         cheap: only the diagnostics that cost at most 20 steps a survivor.
 
     Raises:
-        InputError, ModelError: as `evaluation.diagnose`.
-        EngineError: no worker could be started, or it was lost again and again.
+        InputError: as `evaluation.diagnose`.
+        ModelError: also where it ended every worker that it was given.
+        EngineError: no worker could be started.
     """
     check_clean(setting.data, "A diagnosis")
     card = describe_model(setting.models[0])
@@ -86,6 +87,8 @@ def diagnose_model(
     )
     with closing(ready.engine):
         ((_, findings),) = ready.engine.ask([job], ready.worker)
+    if isinstance(findings, SdnetBenchError):
+        raise findings
     shown = f"{shown_name(data.name)} ({setting.split})"
     notes = [*doubts(ready, budgets=[(norm, eps)]), *ready.engine.notes]
     return Diagnosis(card.name, shown, ready.count, findings, notes)

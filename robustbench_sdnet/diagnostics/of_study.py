@@ -132,9 +132,10 @@ def _diagnose(ready: Ready, cells: Sequence[Cell], budget: Budget, on_check: OnC
                 answered = max((stop for _, stop in ranges.get(cell.id, ())), default=0)
                 if not _is_diagnosed(verdicts.get(cell.id, []), answered, cheap=budget.cheap):
                     todo.append(cell)
-        diagnose_cells(
+        _, failed = diagnose_cells(
             todo, store=store, worker=ready.worker, engine=ready.engine, cheap=budget.cheap, on_check=on_check
         )
+    ready.failed.update(failed)
 
 
 def _is_diagnosed(stored: Sequence[Mapping[str, Any]], answered: int, *, cheap: bool) -> bool:

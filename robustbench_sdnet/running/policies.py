@@ -12,7 +12,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import CheckpointError, ModelError
+from ..errors import ModelError, SdnetBenchError, about
 from ..lambdas.policy import Fitting, deploy
 from ..specs import LambdaSpec, ModelSpec, decimal_text
 from ..specs.lambdas import POLICIES, parse_policy
@@ -82,9 +82,8 @@ def fitted(
                 kept=kept,
             )
             try:
-                with named_errors(model.name, f"while {lam.text} was being fitted"):
-                    policy = deploy(parse_policy(lam.text), fitting)
-            except (ModelError, CheckpointError) as error:
+                policy = deploy(parse_policy(lam.text), fitting)
+            except ModelError as error:
                 ready.failed[model.name] = str(error)
                 continue
             known = found[model.key, lam] = replace(lam, fit=policy.identity())
@@ -100,16 +99,25 @@ def _measured(
     ask: Callable[..., T],
     arguments: Sequence[Callable[[], tuple[Any, ...]]],
 ) -> list[T]:
-    """What a function finds of a network, on the workers of the run; see `lambdas.policy.Measure`."""
+    """What a function finds of a network, on the workers of the run; see `lambdas.policy.Measure`.
+
+    Raises:
+        ModelError: the model failed; what is left is not asked.
+    """
     started, found = time.monotonic(), dict[int, T]()
-    label, on_network = f"the fit of {lam.text} for {model.name}", partial(_on_network, ask, model)
+    doing = f"while {lam.text} was being fitted"
+    on_network = partial(_on_network, ask, model, doing)
+    label = f"the fit of {lam.text} for {model.name}"
     jobs = [Job(label=label, models=[model], ask=on_network, arguments=make) for make in arguments]
     on_fit(FitProgress(model, lam, 0, len(jobs), 0.0))
     for number, answer in ready.engine.ask(jobs, ready.worker):
+        if isinstance(answer, SdnetBenchError):
+            raise ModelError(about(model.name, answer)) from answer
         found[number] = answer
         on_fit(FitProgress(model, lam, len(found), len(jobs), time.monotonic() - started))
     return [found[number] for number in range(len(jobs))]
 
 
-def _on_network(ask: Callable[..., T], model: ModelSpec, worker: Worker, *arguments: Any) -> T:
-    return ask(worker.model(model), worker.device, *arguments)
+def _on_network(ask: Callable[..., T], model: ModelSpec, doing: str, worker: Worker, *arguments: Any) -> T:
+    with named_errors(model.name, doing):
+        return ask(worker.model(model), worker.device, *arguments)

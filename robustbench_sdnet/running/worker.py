@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..data.tensors import to_images
 from ..devices import full_float32
-from ..errors import ModelError, SdnetBenchError, out_of_memory
+from ..errors import ModelError, SdnetBenchError, about, out_of_memory
 from ..planning.identity import model_spec
 from ..planning.plan import Task
 from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, SequenceSpec
@@ -90,7 +90,7 @@ class Worker:
                     found.extend(self._answers(spec, cells, shard, inputs))
                     continue
                 except SdnetBenchError as error:
-                    self._failed[spec] = Failure(spec.name, str(error))
+                    self._failed[spec] = Failure(spec.name, about(spec.name, error))
                 except (RuntimeError, MemoryError) as error:
                     if not out_of_memory(error):
                         raise

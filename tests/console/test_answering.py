@@ -12,6 +12,8 @@ import torch
 import robustbench_sdnet as rs
 from robustbench_sdnet.attacks import saving
 from robustbench_sdnet.cli import main
+from robustbench_sdnet.diagnostics import of_cells
+from robustbench_sdnet.errors import ModelError
 from robustbench_sdnet.running.engines import Failure
 from robustbench_sdnet.running.worker import Worker
 
@@ -69,6 +71,33 @@ def test_a_shard_that_was_given_up_hides_neither_its_reason_nor_what_the_others_
     assert "Diagnostics: none. They apply to attacks with a budget above 0" in printed.out
     assert "clean" in printed.out
     assert [path.name.split("-eps")[0] for path in (tmp_path / "saved").iterdir()] == ["model-noise"]
+
+
+def test_a_model_that_fails_in_its_diagnostics_hides_neither_answers_nor_the_diagnostics_of_others(
+    tmp_path, tiny_npz, capsys, monkeypatch
+):
+    for name in ("good", "bad"):
+        torch.manual_seed(len(name))
+        model = rs.build_model("resnet20", width=4, num_classes=3, input_size=8).eval()
+        rs.save_model(model, tmp_path / f"{name}.safetensors", data=f"npz:{tiny_npz}", name=name)
+    asked = ["attack", "pgd", *shlex.split("--steps 2 --eps 8/255 --limit 6"), "--data", f"npz:{tiny_npz}"]
+    asked += ["--model", str(tmp_path / "bad.safetensors"), "--store", f"sqlite:///{tmp_path}/r.db"]
+    diagnosed = of_cells._diagnosed
+
+    def fails(worker, cell, *arguments):
+        if cell.model.name == "bad":
+            raise ModelError("the logits are not finite")
+        return diagnosed(worker, cell, *arguments)
+
+    monkeypatch.setattr(of_cells, "_diagnosed", fails)
+    for others in (["--model", str(tmp_path / "good.safetensors")], []):
+        with pytest.raises(SystemExit, match="1"):
+            main([*asked, *others, "--verdicts", "cheap"])
+        printed = capsys.readouterr()
+        assert printed.err.splitlines()[-1] == "Error: bad: the logits are not finite"
+        assert "bad" in printed.out.partition("computed")[0]
+        assert ("Diagnostics of 1 attack:" in printed.out) == bool(others)
+        assert "Diagnostics: none" not in printed.out
 
 
 def test_a_disk_that_is_too_full_for_the_images_hides_no_accuracy(tmp_path, tiny_npz, capsys, monkeypatch):

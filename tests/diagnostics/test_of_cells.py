@@ -27,14 +27,30 @@ def test_verdicts_mark_an_accuracy_that_cannot_be_trusted(tmp_path, make_worker,
         run(cells, store=store, worker=worker, count=60)
         bare = {(row["model"], row["kind"]): row["verdict"] for row in records(store)}
         assert {key for key, word in bare.items() if word != "unchecked"} == {("resnet", "attack")}
-        ((cell_id, found),) = diagnose_cells(
-            [c for c in cells if c.model == RESNET], store=store, worker=worker
-        ).items()
+        diagnosed, _ = diagnose_cells([c for c in cells if c.model == RESNET], store=store, worker=worker)
+        ((cell_id, found),) = diagnosed.items()
         assert "fail" in {finding.verdict for finding in found}
         assert [finding["check"] for finding in store.verdicts()[cell_id]] == list(DIAGNOSTICS)
         found = {(row["model"], row["kind"]): row["verdict"] for row in records(store)}
     assert found["resnet", "attack"] == "untrusted"
     assert found["sdnet", "attack"] == "unchecked"
+
+
+def test_a_model_that_fails_in_a_diagnostic_fails_alone(tmp_path, make_worker, data):
+    specs = attack_specs("pgd", [Eps.parse("4/255")], given={"steps": "2"})
+    cells = plan.attack_cells([RESNET, SDNET], data, specs)
+    worker, told = make_worker(), []
+    with Store(f"sqlite:///{tmp_path}/s.db") as store:
+        run(cells, store=store, worker=worker, count=20)
+        worker._models[RESNET] = lambda images: images.new_full((len(images), 3), torch.nan)
+        found, failed = diagnose_cells(
+            cells, store=store, worker=worker, on_check=lambda *told_of: told.append(told_of[:2])
+        )
+        assert {cell.model for cell in cells if cell.id in found} == {SDNET}
+        assert store.verdicts().keys() == found.keys()
+    assert failed.keys() == {"resnet"}
+    assert failed["resnet"].startswith("resnet")
+    assert told == [(0, 2), (1, 2), (2, 2)]
 
 
 def test_every_eps_of_a_curve_above_0_gets_its_verdicts_and_noise_beside_it_none(tmp_path, make_worker, data):
@@ -44,7 +60,7 @@ def test_every_eps_of_a_curve_above_0_gets_its_verdicts_and_noise_beside_it_none
     worker = make_worker()
     with Store(f"sqlite:///{tmp_path}/s.db") as store:
         run(cells, store=store, worker=worker, count=20)
-        found = diagnose_cells(cells, store=store, worker=worker)
+        found, _ = diagnose_cells(cells, store=store, worker=worker)
         judged = [cell.perturbation for cell in cells if cell.id in found]
         assert [(spec.name, str(spec.eps)) for spec in judged] == [("pgd", "2/255"), ("pgd", "8/255")]
     with Store(f"sqlite:///{tmp_path}/lost.db") as store:  # as where Ray gave the first shard up
@@ -53,4 +69,6 @@ def test_every_eps_of_a_curve_above_0_gets_its_verdicts_and_noise_beside_it_none
     with Store(f"sqlite:///{tmp_path}/late.db") as store:
         store.add_cells({cell.id: cell for cell in cells})
         store.add_shards(late)
-        assert not diagnose_cells(cells, store=store, worker=worker), "whose images are not the first ones"
+        assert diagnose_cells(cells, store=store, worker=worker) == ({}, {}), (
+            "whose images are not the first ones"
+        )

@@ -197,6 +197,31 @@ def test_a_model_that_raises_in_the_fit_of_a_policy_loses_its_own_cells_alone(fo
     assert "moods:moody raised KeyError" in alone.stderr
 
 
+ODD = """
+class Odd(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.late, self.net = rs.csc2d(3, 4, size=(8, 8), kernel=3), sound()
+
+    def forward(self, images):
+        logits = self.net(images)
+        self.late(images)
+        return logits
+"""
+
+
+@pytest.mark.parametrize("lam", ["0.2", "calibrated", "label-free:noise"])
+@pytest.mark.slow
+def test_a_model_that_a_policy_cannot_be_fitted_for_is_named_and_fails_alone(folder, lam):
+    (folder / "moods.py").write_text(MOODY + ODD)
+    asked = ["corrupt", "--severity", "3", "--corruption", "contrast", "--json", "--lambda", lam]
+    done = _run(folder, *asked, "--model", "moods:Odd", "--model", "moods:sound")
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert line.startswith("Error: moods:Odd: This model calls another of its sparse coding layers before")
+    assert {row["model"] for row in json.loads(done.stdout)} == {"moods:sound"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["half", "bfloat16"])
 def test_half_precision_models_compute_in_their_own_precision_and_say_so(folder, name):

@@ -170,7 +170,7 @@ def test_diagnostics_of_attacks_are_those_of_one_process(tmp_path, cluster, make
         for name, engine in (("local", Local()), ("ray", ray_engine(2))):
             told_of[name] = []
             with closing(engine):
-                found[name] = diagnose_cells(
+                found[name], _ = diagnose_cells(
                     attacks,
                     store=store,
                     worker=make_worker(),

@@ -8,6 +8,7 @@ import sys
 from collections import deque
 from dataclasses import replace
 from types import SimpleNamespace
+from weakref import WeakSet
 
 import pytest
 import torch
@@ -16,20 +17,22 @@ from robustbench_sdnet.planning.identity import model_spec
 from robustbench_sdnet.planning.plan import Task
 from robustbench_sdnet.planning.schedule import Schedule
 from robustbench_sdnet.planning.setting import Setting
-from robustbench_sdnet.running.engines import Answer, Inputs
+from robustbench_sdnet.running.engines import Answer, Inputs, Job
+from robustbench_sdnet.running.engines.local import Local
 from robustbench_sdnet.specs import CLEAN
 from robustbench_sdnet.zoo import describe_model
 
 from ..store.made import CELL, COST, outcome
 
 pytest.importorskip("ray")
-from ray.exceptions import RayError
+from ray.exceptions import ObjectStoreFullError, RayError
 
-from robustbench_sdnet.errors import EngineError, ModelError
+from robustbench_sdnet.errors import CheckpointError, EngineError, ModelError
 from robustbench_sdnet.running.engines.ray import pool as of_pool, run as of_run
 from robustbench_sdnet.running.engines.ray.actor import Actor, Place, Setup, Shared, versions
 from robustbench_sdnet.running.engines.ray.cluster import Size
 from robustbench_sdnet.running.engines.ray.engine import RayEngine
+from robustbench_sdnet.running.engines.ray.jobs import Jobs
 from robustbench_sdnet.running.engines.ray.pool import Handed, Member
 from robustbench_sdnet.running.engines.ray.run import Run
 
@@ -60,6 +63,8 @@ class _Pool:
     def __init__(self, fails_after=None):
         self.members = [_Member(_Handle(), Place("here", "node", 1, {}))]
         self.asked, self.fails_after = 0, fails_after
+
+    hand = of_pool.Pool.hand
 
     def grow(self, most):
         assert most >= 0
@@ -118,6 +123,125 @@ def test_what_was_answered_before_the_run_gave_up_is_stored(monkeypatch):
     assert [task.start for task, _ in next(batches)] == [0, 4, 8]
     with pytest.raises(EngineError, match="no worker could start"):
         next(batches)
+
+
+class _Busy(Member):
+    """A worker that does a job when it is asked what came of it."""
+
+    def answers(self):
+        ask, arguments = self.queue[0].reference
+        return ask(*arguments)
+
+
+class _Crew:
+    """Workers of which a lost one is made up for at once."""
+
+    hand = of_pool.Pool.hand
+
+    def __init__(self, workers, send=lambda ask, arguments, shared: (ask, arguments)):
+        self.handle = SimpleNamespace(ask=SimpleNamespace(remote=send))
+        self.members, self.workers, self.lost = [], workers, 0
+
+    def grow(self, most):
+        while len(self.members) < min(self.workers, most):
+            self.members.append(_Busy(self.handle, Place("here", "node", 1, {})))
+
+    def vacancies(self, depth):
+        return [member for member in self.members if len(member.queue) < depth]
+
+    def ended(self):
+        return [member for member in self.members if member.queue]
+
+    def dismiss(self, member):
+        self.members.remove(member)
+        self.lost += 1
+
+
+def _asked(crew, *does, share=lambda models, worker: NOTHING):
+    jobs = [
+        Job(label=f"job {number}", models=[number], ask=do, arguments=tuple) for number, do in enumerate(does)
+    ]
+    return dict(Jobs(share, crew, jobs, None).ended())
+
+
+def _raising(error):
+    def do(*_):
+        raise error
+
+    return do
+
+
+def test_a_job_that_ends_every_worker_that_it_is_given_fails_alone_and_so_does_one_that_raises():
+    crew, once = _Crew(2), iter([RayError("lost")])
+
+    def loses_one():
+        for error in once:
+            raise error
+        return "done elsewhere"
+
+    ends_all, refused = _raising(RayError("gone")), ModelError("no logits")
+    found = _asked(crew, ends_all, _raising(refused), loses_one, lambda: None)
+    assert (found[1], found[2], found[3]) == (refused, "done elsewhere", None)
+    assert isinstance(found[0], ModelError)
+    assert str(found[0]) == "job 0: 3 workers ended while answering it (gone). See Ray's logs on that node."
+    assert crew.lost == 4
+    with pytest.raises(ZeroDivisionError):  # a mistake in the program
+        _asked(crew, _raising(ZeroDivisionError()), lambda: None)
+
+
+def test_a_model_that_cannot_be_loaded_loses_its_own_jobs_alone():
+    changed = CheckpointError("its file was written anew")
+
+    def share(models, worker):
+        if models == [0]:
+            raise changed
+        return NOTHING
+
+    assert _asked(_Crew(1), list, lambda: "done", share=share) == {0: changed, 1: "done"}
+
+    def full(models, worker):
+        raise EngineError("no room")
+
+    with pytest.raises(EngineError, match="no room"):
+        _asked(_Crew(1), list, share=full)
+
+
+def test_jobs_for_which_there_is_no_room_wait_until_others_have_ended():
+    crew, most = _Crew(3), []
+
+    def send(ask, arguments, shared):
+        most.append(sum(len(member.queue) for member in crew.members))
+        if most[-1]:
+            raise ObjectStoreFullError("no room")
+        return ask, arguments
+
+    crew.handle.ask.remote = send
+    assert _asked(crew, *[lambda: "done"] * 3) == dict.fromkeys(range(3), "done")
+    assert max(most) == 1
+    most.append(9)  # nothing is at work, and still there is none
+    crew.handle.ask.remote = _raising(ObjectStoreFullError("no room"))
+    with pytest.raises(EngineError, match="object store is full: no room"):
+        _asked(crew, list)
+
+
+def test_arguments_are_made_when_their_turn_comes_and_then_forgotten():
+    """All levels of noise of many large images at once are more than a driver holds."""
+    alive, most = WeakSet(), []
+
+    class Images:
+        pass
+
+    def arguments():
+        made = Images()
+        alive.add(made)
+        most.append(len(alive))
+        return (made,)
+
+    jobs = [Job(label="", models=[], ask=lambda *_: 0, arguments=arguments) for _ in range(6)]
+    crew = _Crew(2, send=lambda ask, arguments, shared: (ask, ()))  # Ray keeps a copy, in the object store
+    assert len(dict(Jobs(lambda models, worker: NOTHING, crew, jobs, None).ended())) == 6
+    assert len(dict(Local().ask(jobs, None))) == 6
+    assert most == [1] * 12
 
 
 def test_progress_names_every_worker_with_what_it_works_on_and_not_what_it_is_handed_next():

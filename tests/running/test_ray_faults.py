@@ -74,6 +74,7 @@ OWN = """
 import os, signal
 import torch
 from torch import nn
+import robustbench_sdnet as rs
 
 class Linear(nn.Module):
     def __init__(self):
@@ -90,7 +91,22 @@ class Poison(Linear):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(images)
 
-linear, poison = Linear, Poison
+class Sparse(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = rs.build_model("sdnet20", width=4, num_classes=3, input_size=8)
+
+    def forward(self, images):
+        return self.net(images)
+
+class Deadly(Sparse):
+    def forward(self, images):
+        if os.getpid() != DRIVER:
+            os._exit(3)
+        return super().forward(images)
+
+linear, poison, sparse, deadly = Linear, Poison, Sparse, Deadly
 """
 
 
@@ -126,6 +142,39 @@ def test_the_command_names_the_poison_shard_alone_and_exits_with_1(cluster, own,
     whole, left = answered("sqlite:///local.db"), answered("sqlite:///runs/results.db")
     assert left == {name: row for name, row in whole.items() if name != "impulse_noise"}
     assert len(left) == 2
+
+
+BOTH = ["--model", "own:deadly", "--model", "own:sparse", "--data", "npz:tiny.npz", "--json"]
+
+
+def _failed_alone(capsys, what, *command):
+    """The rows of a command in which the deadly model fails, in one line, and the other does not."""
+    assert _exit(*command, *BOTH, "--engine", "ray", "--workers", "2") == 1
+    printed = capsys.readouterr()
+    (line,) = [line for line in printed.err.splitlines() if line.startswith("Error")]
+    assert line.startswith(f"Error: {what}own:deadly: 3 workers ended while answering it")
+    assert line.count("3 workers ended") == 1
+    # Before and after it stands what Ray, imported by the tests, says of the workers.
+    rows, _ = json.JSONDecoder().raw_decode(printed.out, printed.out.index("[\n"))
+    return rows
+
+
+def test_a_model_that_ends_the_workers_of_its_fit_fails_alone(cluster, own, capsys):
+    asked = ["corrupt", "--corruption", "contrast", "--severity", "5", "--lambda", "calibrated,label-free"]
+    rows = _failed_alone(capsys, "the fit of calibrated for ", *asked)
+    assert {row["model"] for row in rows} == {"own:sparse"}
+    assert {row["lambda"] for row in rows} == {"calibrated", "label-free:discrepancy"}
+
+
+def test_a_model_that_ends_the_workers_of_its_diagnostics_fails_alone(cluster, own, capsys):
+    asked = ["attack", "fgsm", "--eps", "1/255", "--verdicts", "cheap"]
+    assert (
+        _exit(*asked[:4], *BOTH) == 0
+    )  # answered here, so that nothing but the diagnostics are asked of workers
+    capsys.readouterr()
+    rows = _failed_alone(capsys, "diagnostics of fgsm on ", *asked)
+    attacks = {row["model"]: row["verdict"] for row in rows if row["kind"] == "attack"}
+    assert attacks == {"own:deadly": "unchecked", "own:sparse": "trusted"}
 
 
 class Gate(nn.Module):

@@ -106,10 +106,11 @@ class Engine(Protocol):
         """
 
     def ask(self, jobs: Sequence[Job], worker: Worker) -> Iterator[tuple[int, Any]]:
-        """Do jobs, in any order: each one's number and what its function returned.
+        """Do jobs, in any order: each one's number, and what its function returned or the error that it ended in.
 
-        Raises:
-            Exception: what a job raised.
+        That is a `SdnetBenchError`, as of a model that fails; also where the job ended every worker that it was given.
+        The others go on. They do not where an engine has no workers or no room, nor where there is a mistake in the
+        program: that is raised.
         """
 
     def close(self) -> None:

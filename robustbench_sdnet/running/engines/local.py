@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...errors import SdnetBenchError
 from ...planning.plan import Task
 from ...planning.schedule import Schedule
 from ..worker import Worker
@@ -33,7 +34,14 @@ class Local:
     def ask(self, jobs: Sequence[Job], worker: Worker) -> Iterator[tuple[int, Any]]:
         """Do jobs one after the other; see `Engine`."""
         for number, job in enumerate(jobs):
-            yield number, job.ask(worker, *job.arguments())
+            yield number, _done(job, worker, job.arguments())
 
     def close(self) -> None:
         """Nothing to end."""
+
+
+def _done(job: Job, worker: Worker, arguments: tuple[Any, ...]) -> Any:
+    try:
+        return job.ask(worker, *arguments)
+    except SdnetBenchError as error:
+        return error

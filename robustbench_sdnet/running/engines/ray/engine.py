@@ -20,8 +20,9 @@ from ...worker import Worker
 from .. import Answer, Failure, Inputs, Job
 from .actor import Setup, Shared
 from .cluster import connect, gpus_left, size_of
+from .jobs import Jobs
 from .pool import Pool, put
-from .run import Run, answered
+from .run import Run
 
 if TYPE_CHECKING:
     from ....planning.setting import Setting
@@ -61,7 +62,7 @@ class RayEngine:
         """Do every job; see `Engine`."""
         if jobs:
             with self._working(worker) as pool:
-                yield from answered(self.shared, pool, jobs, worker)
+                yield from Jobs(self.shared, pool, jobs, worker).ended()
 
     def close(self) -> None:
         """End the workers, and the cluster if it was started here."""

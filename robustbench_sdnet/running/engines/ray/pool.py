@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -180,6 +180,23 @@ class Pool:
             for member in list(self.members):
                 if len(member.queue) == held:
                     yield member
+
+    def hand(
+        self, member: Member, number: int, label: str, send: Callable[[Shared | None], Any], shared: Shared
+    ) -> bool:
+        """Hand a worker its work, sent with what it lacks; False where there is no room before other work has ended.
+
+        Raises:
+            EngineError: there is no room, and no other work that would make some.
+        """
+        try:
+            reference = send(member.lacking(shared))
+        except FULL as error:
+            if not any(other.queue for other in self.members):
+                raise full(error) from error
+            return False
+        member.handed(Handed(number, label, reference), shared)
+        return True
 
     def dismiss(self, member: Member) -> list[int]:
         """Give a worker up, whatever it still does; the numbers of what it was handed."""

@@ -1,23 +1,23 @@
-"""Work on the pool: a run's tasks, handed out as their parents are stored, or jobs; again where a worker was lost."""
+"""A run's tasks on the pool, handed out as their parents are stored, and again where a worker was lost."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 from ray.exceptions import RayError
 
-from ....errors import EngineError, SdnetBenchError
+from ....errors import EngineError, SdnetBenchError, about
 from ....planning.plan import Task
 from ....planning.schedule import Schedule
 from ....specs import ModelSpec
 from ...worker import Worker
-from .. import Answer, Failure, Inputs, Job
+from .. import Answer, Failure, Inputs
 from .actor import Shared
-from .pool import FULL, TRIES, Handed, Member, Pool, full, gave_up
+from .pool import FULL, TRIES, Member, Pool, full, gave_up
 
 Share = Callable[[Collection[ModelSpec], Worker], Shared]
 """Makes references to models."""
@@ -101,16 +101,11 @@ class Run:
                     ended.append((None, (replace(task, cells=()), self._unloadable(specs))))
                     self.schedule.again([number])  # for the other models
                     continue
-                try:
-                    wanted = self.kept & {cell.id for cell in task.cells}
-                    asked = task, self.inputs(task), wanted
-                    reference = member.handle.answer.remote(asked, member.lacking(shared))
-                except FULL as error:
-                    if not any(other.queue for other in self.pool.members):
-                        raise full(error) from error
-                    self.schedule.again([number])  # there is room when they have ended
+                asked = task, self.inputs(task), self.kept & {cell.id for cell in task.cells}
+                send = partial(member.handle.answer.remote, asked)
+                if not self.pool.hand(member, number, task.label, send, shared):
+                    self.schedule.again([number])
                     return ended
-                member.handed(Handed(number, task.label, reference), shared)
                 break
         return ended
 
@@ -128,7 +123,7 @@ class Run:
                 self.share([spec], self.worker)
             except SdnetBenchError as error:
                 self.failed.add(spec)
-                found.append(Failure(spec.name, str(error)))
+                found.append(Failure(spec.name, about(spec.name, error)))
         return found
 
     def _taken(self, member: Member) -> list[Ended]:
@@ -168,41 +163,3 @@ class Run:
         ]
         name = f"{task.cells[0].model.name} under {task.label}, images {task.start} to {task.stop}"
         return [(number, (task, [Failure(name, gave_up(name, error))])), *children]
-
-
-def answered(share: Share, pool: Pool, jobs: Sequence[Job], worker: Worker) -> Iterator[tuple[int, Any]]:
-    """Jobs in any order, again where their worker was lost: every one's number and what came of it, as they end.
-
-    Raises:
-        EngineError: a job ended `TRIES` workers, or none could start; raised when the others are done.
-        Exception: what a job raised, at once.
-    """
-    waiting, tries, left = deque(range(len(jobs))), Counter[int](), len(jobs)
-    lost: list[str] = []
-    while left:
-        pool.grow(left)
-        for member in pool.vacancies(depth=1):
-            if waiting:
-                number = waiting.popleft()
-                job = jobs[number]
-                shared = share(job.models, worker)
-                reference = member.handle.ask.remote(job.ask, job.arguments(), member.lacking(shared))
-                member.handed(Handed(number, job.label, reference), shared)
-        for member in pool.ended():
-            number = member.queue[0].number
-            try:
-                found = member.answers()
-            except RayError as error:
-                pool.dismiss(member)
-                tries[number] += 1
-                if tries[number] < TRIES:
-                    waiting.appendleft(number)
-                else:
-                    left -= 1
-                    lost.append(gave_up(jobs[number].label, error))
-                continue
-            member.queue.popleft()
-            left -= 1
-            yield number, found
-    if lost:
-        raise EngineError(" | ".join(lost))
