@@ -68,8 +68,10 @@ class CalibratedFit:
             numbers += [value for line in lines.values() for value in (line.slope, line.intercept)]
             if not all(map(math.isfinite, numbers)):
                 raise ValueError("a number is not finite")
+            if min(numbers[:2]) < 0:
+                raise ValueError("a lambda is negative")
             return cls(**{**raw, "lines": lines, "points": points, "lambdas": tuple(raw["lambdas"])})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise DataError(f"This is not a lambda fit ({error}). Calibrate again.") from None
 
     def identity(self, rule: str) -> str:

@@ -7,7 +7,6 @@ on *training* images, and residuals and answers at every lambda are recorded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from ..data.images import check_labels
 from ..data.tensors import to_images
 from ..devices import full_float32
-from ..errors import DataError, InputError
+from ..errors import InputError
 from ..reading.numbers import whole
 from ..specs.lambdas import LAMBDAS, ON_TEST_LABELS, PUBLISHED_LEVELS
 from ..zoo.nets.control import check_evaluated
@@ -184,19 +183,8 @@ def deploy(rule: str, fitting: Fitting) -> Calibrated:
     tried = LAMBDAS if rule == ON_TEST_LABELS else TRIED
     more = {} if tried == TRIED else {"lambdas": tried}
     name = fitting.kept_as("calibrated", scope=fitting.scope, version=VERSION, **more)
-    fit = _kept(fitting, name)
-    if fit is None:
-        with fitting.kept.one_process(name):
-            fit = _kept(fitting, name) or _measured(fitting, name, tried)
+    fit = fitting.once(name, CalibratedFit.from_json, lambda: _measured(fitting, name, tried))
     return Calibrated(fit, rule)
-
-
-def _kept(fitting: Fitting, name: str) -> CalibratedFit | None:
-    """The fit kept under that name; None where there is none, or a damaged one."""
-    text = fitting.kept.read(name)
-    with suppress(DataError):
-        return None if text is None else CalibratedFit.from_json(text)
-    return None
 
 
 def _measured(fitting: Fitting, name: str, lambdas: Sequence[float]) -> CalibratedFit:

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from ..data.tensors import to_images
 from ..devices import full_float32
-from ..errors import InputError, unknown
+from ..errors import DataError, InputError, unknown
 from ..reading.numbers import number
 from ..specs.lambdas import CRITERIA, LAMBDAS
 from ..zoo.nets.control import check_evaluated
@@ -165,21 +165,24 @@ def deploy(criterion: str, fitting: Fitting) -> LabelFree:
     Other devices estimate other last bits, which would be another policy: what was estimated first is kept.
     """
     name = fitting.kept_as("label-free")
-    text = fitting.kept.read(name)
-    if text is None:
-        with fitting.kept.one_process(name):
-            text = fitting.kept.read(name) or _estimated(fitting, name)
-    return LabelFree(criterion, reference=Reference(float(text)), scope=fitting.scope)
+    found = fitting.once(name, _from_text, lambda: _estimated(fitting, name))
+    return LabelFree(criterion, reference=found, scope=fitting.scope)
 
 
-def _estimated(fitting: Fitting, name: str) -> str:
+def _from_text(text: str) -> Reference:
+    try:
+        return Reference(number(text, "an estimate of noise must be finite and not negative", 0))
+    except InputError as error:
+        raise DataError(str(error)) from None
+
+
+def _estimated(fitting: Fitting, name: str) -> Reference:
     """Estimate the noise of clean training images, and keep the number under that name."""
     data = fitting.data
     clean = data.pixels.read(data.positions(fitting.count))
     (found,) = fitting.measure(_reference, [lambda: (clean,)])
-    text = repr(found.variance)
-    fitting.kept.keep(name, text, lambda path: None)
-    return text
+    fitting.kept.keep(name, repr(found.variance), lambda path: None)
+    return found
 
 
 def _discrepancy(stem: Stem, variance: Tensor, lambdas: Sequence[float]) -> Tensor:

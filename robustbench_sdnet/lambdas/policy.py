@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.images import ImageData
-from ..errors import InputError
+from ..errors import DataError, InputError
 from ..reading.numbers import number
 from ..specs import ModelSpec, canonical, decimal_text
 from ..specs.lambdas import POLICIES, PolicyName, check_deployed
@@ -173,6 +173,24 @@ class Fitting:
         images = {"data": self.data.content_hash, "images": self.count, **apart}
         made_from = canonical({**self.model.identity(), **images, **more})
         return f"{policy}-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"
+
+    def once(self, name: str, read: Callable[[str], T], make: Callable[[], T]) -> T:
+        """What is kept under a name; where nothing is, or what is damaged, one process makes and keeps it.
+
+        Args:
+            read: from the text that is kept; a DataError for a damaged one.
+        """
+        found = self._kept(name, read)
+        if found is None:
+            with self.kept.one_process(name):
+                found = self._kept(name, read) or make()
+        return found
+
+    def _kept(self, name: str, read: Callable[[str], T]) -> T | None:
+        text = self.kept.read(name)
+        with suppress(DataError):
+            return None if text is None else read(text)
+        return None
 
 
 def deploy(asked: PolicyName, fitting: Fitting) -> Policy:

@@ -115,7 +115,10 @@ CHANGES = (
     {"lines": {rule: {"slope": math.nan, "intercept": 0.1} for rule in CALIBRATIONS}},
     {"lambdas": []},
     {"lambdas": ["a", "b"]},
+    {"lambdas": [-1, 1]},
     {"residual_lambda": "x"},
+    {"residual_lambda": -0.1},
+    {"residual_lambda": 10**400},
 )
 
 
@@ -126,6 +129,7 @@ def test_a_fit_survives_json(fit):
     for text in (
         "",
         "[]",
+        "[" * 100_000,
         "{}",
         '{"points": [{"noise": "x"}]}',
         '{"points": [], "lines": [], "lambdas": []}',
@@ -346,6 +350,13 @@ def test_those_who_want_a_fit_at_once_wait_for_one_and_take_it(model, pixels, tm
     assert len({one.result().identity() for one in found}) == 1
     assert len(asked) == 1
     assert not list(tmp_path.glob(".*"))
+    (kept,) = tmp_path.glob("*.json")
+    whole = kept.read_text()
+    for damaged in ("7", "", whole[: len(whole) // 2] + "x", "nan", "-1", "1e999", "[" * 100_000):
+        kept.write_text(damaged)
+        assert deploy(parse_policy(policy), fitting).identity() == found[0].result().identity()
+        assert kept.read_text() == whole, "made again"
+        kept.with_suffix(".sha256").unlink()  # as of older versions, or who damages on purpose
 
 
 def test_numbers_of_policies_are_checked_and_named_apart():
