@@ -84,11 +84,11 @@ def evaluate(
     questions.check_attacked(attack_list, chosen, attacked, setting.data, warm_start)
     ready = prepare(setting)
     specs = [spec for one in asked for spec in one.of(ready.data)]
-    cells = corruption_plan(ready, specs, chosen, ready.setting.precision)
-    if attack_list:
-        cells += attack_plan(ready, attack_list, chosen, attacked, warm_start=warm_start)
-    _warn(doubts(ready, (*chosen, *attacked), [(one.norm, one.eps) for one in attack_list]))
     with closing(ready.engine):
+        cells = corruption_plan(ready, specs, chosen, ready.setting.precision)
+        if attack_list:
+            cells += attack_plan(ready, attack_list, chosen, attacked, warm_start=warm_start)
+        _warn(doubts(ready, (*chosen, *attacked), [(one.norm, one.eps) for one in attack_list]))
         answer(ready, cells, on_progress=on_progress)
     _warn(ready.engine.notes)
     return records(ready.setting.store, only={cell.id for cell in cells}, limit=ready.count)

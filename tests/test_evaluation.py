@@ -12,8 +12,10 @@ import torch
 import robustbench_sdnet as rs
 from robustbench_sdnet.answers.records import FIELDS, records
 from robustbench_sdnet.data import load
-from robustbench_sdnet.errors import InputError, StoreError
+from robustbench_sdnet.errors import InputError, StoreError, WriteError
 from robustbench_sdnet.planning.setting import setting_of
+from robustbench_sdnet.running.engines.local import Local
+from robustbench_sdnet.store.fits import Fits
 from tests.net_files import write_script
 from tests.torch_defaults import other_defaults
 
@@ -35,6 +37,22 @@ def runs(tmp_path, tiny_npz, monkeypatch):
             accuracy=None,
         )
     return tmp_path
+
+
+def test_the_engine_is_closed_where_a_fit_cannot_be_kept(runs, monkeypatch):
+    closed = []
+    monkeypatch.setattr(Local, "close", lambda engine: closed.append(engine))
+
+    def full(*_):
+        raise WriteError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Fits, "keep", full)
+        with pytest.raises(WriteError, match="full"):
+            rs.evaluate(corruptions="contrast", severities=5, lambdas="label-free")
+    assert len(closed) == 1
+    rs.evaluate(corruptions="contrast", severities=5, lambdas="label-free")
+    assert len(closed) == 2
 
 
 def test_evaluate_finds_the_newest_runs_data_and_every_model_on_it(runs):
