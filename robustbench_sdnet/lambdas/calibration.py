@@ -6,9 +6,9 @@ on *training* images, and residuals and answers at every lambda are recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from ..specs.lambdas import LAMBDAS, ON_TEST_LABELS, PUBLISHED_LEVELS
 from ..zoo.nets.control import check_evaluated
 from .calibrated import VERSION, Calibrated, CalibratedFit, mean_energy, noise_level, plot_fit
 from .lines import CLEAN, FitPoint, fit_lines
-from .policy import Fitting, Measure, T
+from .policy import Fitting
 from .sweep import stem_of, sweep_lambdas
 
 TRIED = (*LAMBDAS[::2], LAMBDAS[-1])
@@ -69,113 +69,109 @@ def calibrate(
         DataError: labels that are no class numbers from 0.
     """
     check_evaluated(model)
-
-    def measure(ask: Callable[..., T], arguments: Sequence[Callable[[], tuple[Any, ...]]]) -> list[T]:
-        found = list[T]()
-        on_level(0, len(arguments))
-        for make in arguments:
-            found.append(ask(model, device, *make()))
-            on_level(len(found), len(arguments))
-        return found
-
     ids = np.arange(len(images)) if sample_ids is None else np.asarray(sample_ids, dtype=np.int64)
-    return _fit(
-        measure,
-        images,
-        labels,
-        ids,
-        noises,
-        lambdas=lambdas,
-        scope=scope,
-        seed=seed,
-        batch_size=batch_size,
-        source=source,
-        weights=weights,
-    )
-
-
-def _fit(
-    measure: Measure,
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    ids: NDArray[np.int64],
-    noises: Mapping[str, Sequence[float]] = PUBLISHED_LEVELS,
-    *,
-    lambdas: Sequence[float],
-    scope: str,
-    seed: int = 0,
-    batch_size: int = 250,
-    source: str,
-    weights: str,
-) -> CalibratedFit:
-    """The lines through what `measure` finds at every level; see `calibrate`."""
-    targets = _checked(images, labels, ids, noises)
+    levels = _levels(images, labels, ids, noises, seed)
     size = whole(batch_size, "batch_size must be a whole number", 1)
     grid = tuple(sorted({float(value) for value in lambdas}))
     if len(grid) < 2:
         raise InputError(f"A calibration needs at least two lambdas to choose from, got {list(lambdas)}.")
-
-    def asked(noise: str, level: float, chosen: NDArray[np.int64]) -> tuple[Any, ...]:
-        noisy = _under(noise, level, images[chosen], seed, ids[chosen])
-        return noise, level, noisy, targets[chosen], grid, scope, size
-
-    found = measure(_point, [partial(asked, *level) for level in _levels(len(images), noises)])
-    points = tuple(point for point, _ in found)
-    return CalibratedFit(
-        lines=fit_lines(points, grid),
-        lambdas=grid,
-        residual_lambda=found[0][1],
-        points=points,
-        images=len(images),
-        seed=seed,
-        scope=scope,
-        source=source,
-        weights=weights,
-    )
+    trained = stem_of(model, to_images(images[:1], device)).trained_lambda
+    tried, points = Tried(grid, trained, scope, size), list[FitPoint]()
+    on_level(0, len(levels))
+    for make in levels:
+        points.append(_point(model, device, *make(), tried=tried))
+        on_level(len(points), len(levels))
+    return _fit(points, tried, images=len(images), seed=seed, source=source, weights=weights)
 
 
-@full_float32()
-def _point(
-    model: nn.Module,
-    device: str | torch.device,
-    noise: str,
-    level: float,
-    noisy: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    lambdas: Sequence[float],
-    scope: str,
-    size: int,
-) -> tuple[FitPoint, float]:
-    """What a network answers under one level of noise, and the training lambda that residuals are measured at."""
-    trained = stem_of(model, to_images(noisy[:1], device)).trained_lambda
-    targets = torch.as_tensor(labels, device=device)
-    residuals, levels, right = [], [], []
-    for start in range(0, len(noisy), size):
-        batch = to_images(noisy[start : start + size], device)
-        expected = targets[start : start + size]
-        with torch.no_grad():
-            residuals.append(mean_energy(model, batch, trained))
-            levels.append(noise_level(model, batch))
-            swept = sweep_lambdas(model, batch, lambdas, scope=scope)
-            right.append(torch.stack([logits.argmax(1) == expected for logits in swept]))
-    texts = tuple("".join("1" if hit else "0" for hit in row) for row in torch.cat(right, 1).tolist())
-    return FitPoint(noise, level, _numbers(residuals), _numbers(levels), texts), trained
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What is tried on every image.
+
+    Attributes:
+        lambdas: increasing.
+        trained: the training lambda, which residuals are measured at.
+        scope: the layers that lambdas are tried on, "stem" or "all".
+    """
+
+    lambdas: tuple[float, ...]
+    trained: float
+    scope: str
+    batch_size: int = 250
 
 
-def _checked(
+@dataclass(frozen=True, slots=True, eq=False)
+class Level:
+    """Training images under one level of noise: uint8 (n, h, w, 3), with their labels (n,)."""
+
+    noise: str
+    level: float
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+def _levels(
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
     ids: NDArray[np.int64],
     noises: Mapping[str, Sequence[float]],
-) -> NDArray[np.int64]:
-    """The labels (n,), once everything is found in order; errors are those of `calibrate`."""
+    seed: int = 0,
+) -> list[Callable[[], tuple[Level]]]:
+    """What makes the images of each level, clean ones first; errors are those of `calibrate`."""
+    from ..corruptions import corrupt
     from ..corruptions.pipeline import checked_images
 
     if not (len(images) == len(labels) == len(ids) > 0 and noises):
         given = f"{len(images)} images, {len(labels)} labels, {len(ids)} ids and {len(noises)} noises"
         raise InputError(f"A calibration needs training images with labels and ids, and noises: got {given}.")
     checked_images(images)
-    return check_labels(np.asarray(labels), None, "labels")
+    targets = check_labels(np.asarray(labels), None, "labels")
+
+    def under(noise: str, level: float, start: int) -> tuple[Level]:
+        part = slice(start, None, _SHARES) if len(images) > 1 else slice(None)
+        chosen = ids[part].tolist()
+        noisy = corrupt(images[part], noise, level=level, seed=seed, sample_ids=chosen)
+        return (Level(noise, level, noisy, targets[part]),)
+
+    found: list[Callable[[], tuple[Level]]] = [lambda: (Level(CLEAN, 0.0, images, targets),)]
+    for noise, levels in noises.items():
+        for index, level in enumerate(levels):
+            found.append(partial(under, noise, float(level), index % _SHARES))
+    return found
+
+
+@full_float32()
+def _point(model: nn.Module, device: str | torch.device, shown: Level, *, tried: Tried) -> FitPoint:
+    """What a network answers under one level of noise."""
+    targets = torch.as_tensor(shown.labels, device=device)
+    residuals, levels, right = [], [], []
+    for start in range(0, len(shown.images), tried.batch_size):
+        part = slice(start, start + tried.batch_size)
+        batch = to_images(shown.images[part], device)
+        with torch.no_grad():
+            residuals.append(mean_energy(model, batch, tried.trained))
+            levels.append(noise_level(model, batch))
+            swept = sweep_lambdas(model, batch, tried.lambdas, scope=tried.scope)
+            right.append(torch.stack([logits.argmax(1) == targets[part] for logits in swept]))
+    texts = tuple("".join("1" if hit else "0" for hit in row) for row in torch.cat(right, 1).tolist())
+    return FitPoint(shown.noise, shown.level, _numbers(residuals), _numbers(levels), texts)
+
+
+def _fit(
+    points: Sequence[FitPoint], tried: Tried, *, images: int, seed: int = 0, source: str, weights: str
+) -> CalibratedFit:
+    """The lines through what was found at every level."""
+    return CalibratedFit(
+        lines=fit_lines(points, tried.lambdas),
+        lambdas=tried.lambdas,
+        residual_lambda=tried.trained,
+        points=tuple(points),
+        images=images,
+        seed=seed,
+        scope=tried.scope,
+        source=source,
+        weights=weights,
+    )
 
 
 def deploy(rule: str, fitting: Fitting) -> Calibrated:
@@ -187,44 +183,18 @@ def deploy(rule: str, fitting: Fitting) -> Calibrated:
     return Calibrated(fit, rule)
 
 
-def _measured(fitting: Fitting, name: str, lambdas: Sequence[float]) -> CalibratedFit:
+def _measured(fitting: Fitting, name: str, lambdas: tuple[float, ...]) -> CalibratedFit:
     """Measure a fit, and keep it under that name."""
-    data = fitting.data
+    data, model = fitting.data, fitting.model
     positions = data.positions(fitting.count)
-    fit = _fit(
-        fitting.measure,
-        data.pixels.read(positions),
-        data.labels[positions],
-        data.ids[positions],
-        lambdas=lambdas,
-        scope=fitting.scope,
-        source=data.content_hash,
-        weights=fitting.model.weights,
-    )
+    assert model.training_lambda is not None  # narrows the type: a model without any has no policy
+    images = data.pixels.read(positions)
+    levels = _levels(images, data.labels[positions], data.ids[positions], PUBLISHED_LEVELS)
+    tried = Tried(lambdas, float(model.training_lambda), fitting.scope)
+    points = fitting.measure(partial(_point, tried=tried), levels)
+    fit = _fit(points, tried, images=len(images), source=data.content_hash, weights=model.weights)
     fitting.kept.keep(name, fit.to_json(), lambda path: plot_fit(fit, path))
     return fit
-
-
-def _levels(
-    count: int, noises: Mapping[str, Sequence[float]]
-) -> Iterator[tuple[str, float, NDArray[np.int64]]]:
-    """Noise, level, and the positions of the images to put under it."""
-    positions = np.arange(count)
-    yield CLEAN, 0.0, positions
-    for noise, levels in noises.items():
-        for index, level in enumerate(levels):
-            chosen = positions[index % _SHARES :: _SHARES] if count > 1 else positions
-            yield noise, float(level), chosen
-
-
-def _under(
-    noise: str, level: float, images: NDArray[np.uint8], seed: int, ids: NDArray[np.int64]
-) -> NDArray[np.uint8]:
-    from ..corruptions import corrupt
-
-    if noise == CLEAN:
-        return images
-    return corrupt(images, noise, level=level, seed=seed, sample_ids=ids.tolist())
 
 
 def _numbers(parts: Sequence[Tensor]) -> tuple[float, ...]:

@@ -274,13 +274,12 @@ def test_policies_are_fitted_on_all_classes_of_a_set_that_lies_class_behind_clas
     """As a folder of classes does: its first images are of one class alone. Of any other set the first are taken."""
     seen = []
     calibrated = CalibratedFit({}, (0.1, 1.4), 0.1, (), 3, 0)
-    monkeypatch.setattr(
-        calibration, "_fit", lambda *arguments, **more: seen.append((*arguments, more)) or calibrated
-    )
+    monkeypatch.setattr(calibration, "_levels", lambda *shown: seen.append(shown) or [])
+    monkeypatch.setattr(calibration, "_fit", lambda *_, **__: calibrated)
     shuffled = np.array([2, 0, 1] * 8)
     for labels, wanted in ((np.sort(shuffled), [0, 8, 16]), (shuffled, [0, 1, 2])):
         data = from_arrays("npz:x", "train", pixels, labels, 3, "x")
-        spec = ModelSpec(name="m", source="m", arch="sdnet20", weights="w", options=())
+        spec = ModelSpec(name="m", source="m", arch="sdnet20", weights="w", training_lambda=0.1)
         fitting = Fitting(
             model=spec,
             measure=partial(measured, model),
@@ -290,7 +289,7 @@ def test_policies_are_fitted_on_all_classes_of_a_set_that_lies_class_behind_clas
             kept=Nowhere(),
         )
         deploy(parse_policy("calibrated"), fitting)
-        _, shown, truth, ids, _ = seen.pop()
+        shown, truth, ids, _ = seen.pop()
         assert (shown == pixels[wanted]).all()
         assert (truth.tolist(), ids.tolist()) == (labels[wanted].tolist(), wanted)
         clean = torch.from_numpy(pixels[wanted]).permute(0, 3, 1, 2) / 255
@@ -300,11 +299,12 @@ def test_policies_are_fitted_on_all_classes_of_a_set_that_lies_class_behind_clas
 def test_what_is_fitted_and_under_which_name_it_is_kept(model, pixels, monkeypatch):
     seen, kept = [], Nowhere()
     calibrated = CalibratedFit({}, (0.1, 1.4), 0.1, (), 3, 0)
-    monkeypatch.setattr(calibration, "_fit", lambda *_, **more: seen.append(more) or calibrated)
+    monkeypatch.setattr(calibration, "_levels", lambda *_: [])
+    monkeypatch.setattr(calibration, "_fit", lambda points, tried, **_: seen.append(tried) or calibrated)
     data = from_arrays("npz:x", "train", pixels, np.array([2, 0, 1] * 8), 3, "x")
     other = from_arrays("npz:x", "train", pixels[::-1].copy(), np.array([2, 0, 1] * 8), 3, "x")
     fitting = Fitting(
-        model=ModelSpec(name="m", source="m", arch="sdnet20", weights="w", options=()),
+        model=ModelSpec(name="m", source="m", arch="sdnet20", weights="w", training_lambda=0.1),
         measure=partial(measured, model),
         data=data,
         count=3,
@@ -316,9 +316,9 @@ def test_what_is_fitted_and_under_which_name_it_is_kept(model, pixels, monkeypat
     ]  # fmt: skip
     for change in changes:
         deploy(parse_policy("calibrated"), replace(fitting, **change))
-        assert (seen[-1]["lambdas"], seen[-1]["scope"]) == (TRIED, change.get("scope", "stem"))
+        assert (seen[-1].lambdas, seen[-1].scope) == (TRIED, change.get("scope", "stem"))
     deploy(parse_policy("calibrated:test-labels"), fitting)
-    assert seen[-1]["lambdas"] == LAMBDAS, "the published rule tries all of the published ones"
+    assert seen[-1].lambdas == LAMBDAS, "the published rule tries all of the published ones"
     assert deploy(parse_policy("label-free:entropy"), replace(fitting, scope="all")).scope == "all"
     assert len(set(kept.names)) == len(kept.names) == 7
     deploy(parse_policy("calibrated:noise"), fitting)
@@ -338,7 +338,7 @@ def test_those_who_want_a_fit_at_once_wait_for_one_and_take_it(model, pixels, tm
 
     data = from_arrays("npz:x", "train", pixels, np.array([2, 0, 1] * 8), 3, "x")
     fitting = Fitting(
-        model=ModelSpec(name="m", source="m", arch="sdnet20", weights="w", options=()),
+        model=ModelSpec(name="m", source="m", arch="sdnet20", weights="w", training_lambda=0.1),
         measure=slowly,
         data=data,
         count=3,
