@@ -19,8 +19,10 @@ from ..data.images import check_labels
 from ..data.tensors import to_images
 from ..devices import full_float32
 from ..errors import InputError
-from ..reading.numbers import whole
+from ..reading.numbers import number, whole
+from ..reading.options import several
 from ..specs.lambdas import LAMBDAS, ON_TEST_LABELS, PUBLISHED_LEVELS
+from ..wording import shown
 from ..zoo.nets.control import check_evaluated
 from .calibrated import VERSION, Calibrated, CalibratedFit, mean_energy, noise_level, plot_fit
 from .lines import CLEAN, FitPoint, fit_lines
@@ -64,19 +66,18 @@ def calibrate(
         on_level: called with the levels done and all levels, before the first and after each.
 
     Raises:
-        InputError: no images or others, not one label per image, no noises, fewer than two lambdas, training mode, or
-            no sparse coding stem.
+        InputError: no images or others, not one label or id per image, no noises, no numbers, fewer than two lambdas,
+            training mode, or no sparse coding stem.
         DataError: labels that are no class numbers from 0.
     """
     check_evaluated(model)
-    ids = np.arange(len(images)) if sample_ids is None else np.asarray(sample_ids, dtype=np.int64)
-    levels = _levels(images, labels, ids, noises, seed)
+    levels = _levels(images, labels, sample_ids, noises, seed)
     size = whole(batch_size, "batch_size must be a whole number", 1)
-    grid = tuple(sorted({float(value) for value in lambdas}))
+    grid = {number(value, "lambda must be finite and not negative", 0) for value in several(lambdas)}
     if len(grid) < 2:
-        raise InputError(f"A calibration needs at least two lambdas to choose from, got {list(lambdas)}.")
+        raise InputError(f"A calibration needs at least two lambdas to choose from, got {several(lambdas)}.")
     trained = stem_of(model, to_images(images[:1], device)).trained_lambda
-    tried, points = Tried(grid, trained, scope, size), list[FitPoint]()
+    tried, points = Tried(tuple(sorted(grid)), trained, scope, size), list[FitPoint]()
     on_level(0, len(levels))
     for make in levels:
         points.append(_point(model, device, *make(), tried=tried))
@@ -113,30 +114,33 @@ class Level:
 def _levels(
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
-    ids: NDArray[np.int64],
+    sample_ids: Sequence[int] | NDArray[np.int64] | None,
     noises: Mapping[str, Sequence[float]],
     seed: int = 0,
 ) -> list[Callable[[], tuple[Level]]]:
     """What makes the images of each level, clean ones first; errors are those of `calibrate`."""
     from ..corruptions import corrupt
-    from ..corruptions.pipeline import checked_images
+    from ..corruptions.pipeline import checked_images, ids_of
 
-    if not (len(images) == len(labels) == len(ids) > 0 and noises):
-        given = f"{len(images)} images, {len(labels)} labels, {len(ids)} ids and {len(noises)} noises"
-        raise InputError(f"A calibration needs training images with labels and ids, and noises: got {given}.")
+    if not isinstance(noises, Mapping):
+        raise InputError(f"noises must map names of corruptions to levels, got {shown(repr(noises))}.")
+    if not (len(images) == len(labels) > 0 and noises):
+        given = f"{len(images)} images, {len(labels)} labels and {len(noises)} noises"
+        raise InputError(f"A calibration needs training images with labels, and noises: got {given}.")
     checked_images(images)
+    ids = ids_of(sample_ids, len(images))
     targets = check_labels(np.asarray(labels), None, "labels")
 
     def under(noise: str, level: float, start: int) -> tuple[Level]:
         part = slice(start, None, _SHARES) if len(images) > 1 else slice(None)
-        chosen = ids[part].tolist()
-        noisy = corrupt(images[part], noise, level=level, seed=seed, sample_ids=chosen)
+        noisy = corrupt(images[part], noise, level=level, seed=seed, sample_ids=ids[part])
         return (Level(noise, level, noisy, targets[part]),)
 
     found: list[Callable[[], tuple[Level]]] = [lambda: (Level(CLEAN, 0.0, images, targets),)]
     for noise, levels in noises.items():
-        for index, level in enumerate(levels):
-            found.append(partial(under, noise, float(level), index % _SHARES))
+        for index, given in enumerate(several(levels)):
+            level = number(given, f"A level of {noise} must be a number")
+            found.append(partial(under, noise, level, index % _SHARES))
     return found
 
 

@@ -181,14 +181,25 @@ def test_calibration_needs_images_and_noises(model, pixels, labels):
     for count, noises in ((0, NOISES), (4, {})):
         with pytest.raises(InputError, match="training images"):
             calibrate(model, pixels[:count], labels[:count].numpy(), noises=noises)
-    with pytest.raises(InputError, match="4 images, 3 labels, 4 ids and 2 noises"):
+    with pytest.raises(InputError, match="4 images, 3 labels and 2 noises"):
         calibrate(model, pixels[:4], labels[:3].numpy(), noises=NOISES)
-    with pytest.raises(InputError, match="4 images, 4 labels, 1 ids and 2 noises"):
-        calibrate(model, pixels[:4], labels[:4].numpy(), noises=NOISES, sample_ids=[1])
-    with pytest.raises(InputError, match="batch_size must be a whole number from 1"):
-        calibrate(model, pixels[:4], labels[:4].numpy(), noises=NOISES, batch_size=0)
-    with pytest.raises(InputError, match="at least two lambdas"):
-        calibrate(model, pixels, labels.numpy(), noises=NOISES, lambdas=(0.1, 0.1))
+    for given, message in (
+        ({"sample_ids": [1]}, "must name each of the 4 images, got 1 ids"),
+        ({"sample_ids": [0, 1, 2, 2.5]}, "sample_ids must be whole numbers from 0"),
+        ({"batch_size": 0}, "batch_size must be a whole number from 1"),
+        ({"lambdas": (0.1, 0.1)}, "at least two lambdas"),
+        ({"lambdas": 0.1}, "at least two lambdas"),
+        ({"lambdas": "ab"}, "lambda must be finite and not negative, got 'ab'"),
+        ({"lambdas": (0.1, -1)}, "lambda must be finite and not negative, got '-1'"),
+        ({"noises": "noise"}, "noises must map names of corruptions to levels, got 'noise'"),
+        ({"noises": {"gaussian_noise": ["mild"]}}, "A level of gaussian_noise must be a number, got 'mild'"),
+        ({"model": "sdnet20"}, "model must be a module, got 'sdnet20'. Load one by name"),
+    ):
+        asked = {"model": model, "images": pixels[:4], "labels": labels[:4].numpy(), "noises": NOISES}
+        with pytest.raises(InputError, match=message):
+            calibrate(**{**asked, **given})
+    alone = calibrate(model, pixels, labels.numpy(), noises={"gaussian_noise": 0.1}, lambdas=("0.1", 1))
+    assert ([point.level for point in alone.points], alone.lambdas) == ([0.0, 0.1], (0.1, 1.0))
 
 
 def test_fits_take_a_model_in_evaluation_class_numbers_and_images_in_their_range(

@@ -22,11 +22,15 @@ _turns: WeakKeyDictionary[SparseCoding, RLock] = WeakKeyDictionary()  # by a mod
 
 def csc_layers(model: nn.Module) -> list[SparseCoding]:
     """The sparse coding layers of a model, the stem first; an InputError for what is no module, such as a name."""
+    _check_module(model)
+    return [layer for layer in model.modules() if isinstance(layer, SparseCoding)]
+
+
+def _check_module(model: nn.Module) -> None:
     if not isinstance(model, nn.Module):
         raise InputError(
             f"model must be a module, got {shown(repr(model))}. Load one by name with rs.load_model."
         )
-    return [layer for layer in model.modules() if isinstance(layer, SparseCoding)]
 
 
 def has_lambda(model: nn.Module) -> bool:
@@ -35,7 +39,8 @@ def has_lambda(model: nn.Module) -> bool:
 
 
 def check_evaluated(model: nn.Module) -> None:
-    """Refuse a model in training mode, whose BatchNorm layers would look at the batch, with an InputError."""
+    """Refuse what is no module, or one in training mode, whose BatchNorm layers would look at the batch: InputError."""
+    _check_module(model)
     if model.training:
         raise InputError("The model is in training mode. Call model.eval() first.")
 
