@@ -98,7 +98,7 @@ class Tried:
     lambdas: tuple[float, ...]
     trained: float
     scope: str
-    batch_size: int = 250
+    batch_size: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,7 +194,7 @@ def _measured(fitting: Fitting, name: str, lambdas: tuple[float, ...]) -> Calibr
     assert model.training_lambda is not None  # narrows the type: a model without any has no policy
     images = data.pixels.read(positions)
     levels = _levels(images, data.labels[positions], data.ids[positions], PUBLISHED_LEVELS)
-    tried = Tried(lambdas, float(model.training_lambda), fitting.scope)
+    tried = Tried(lambdas, float(model.training_lambda), fitting.scope, fitting.batch_size)
     points = fitting.measure(partial(_point, tried=tried), levels)
     fit = _fit(points, tried, images=len(images), source=data.content_hash, weights=model.weights)
     fitting.kept.keep(name, fit.to_json(), lambda path: plot_fit(fit, path))

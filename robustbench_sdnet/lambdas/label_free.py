@@ -30,7 +30,7 @@ from torch.nn import functional as F
 from ..data.tensors import to_images
 from ..devices import full_float32
 from ..errors import DataError, InputError, unknown
-from ..reading.numbers import number
+from ..reading.numbers import number, whole
 from ..specs.lambdas import CRITERIA, LAMBDAS
 from ..zoo.nets.control import check_evaluated
 from ..zoo.nets.inputs import check_floats, check_range
@@ -136,12 +136,13 @@ def noise_variance(x: Tensor) -> Tensor:
 
 
 @full_float32()
-def reference(model: nn.Module, images: Tensor) -> Reference:
+def reference(model: nn.Module, images: Tensor, *, batch_size: int = 250) -> Reference:
     """The noise estimate's median on clean images, which need no labels.
 
     Args:
         model: in evaluation mode, with a sparse coding stem.
         images: (n, 3, h, w) floats in [0, 1].
+        batch_size: the most images to show the model at once.
 
     Raises:
         InputError: no images, other values, training mode, or a model without such a stem.
@@ -151,12 +152,16 @@ def reference(model: nn.Module, images: Tensor) -> Reference:
     if len(images) == 0:
         raise InputError("A reference needs at least one clean image.")
     check_range(images)
+    size = whole(batch_size, "batch_size must be a whole number", 1)
     with torch.no_grad():
-        return Reference(float(noise_variance(stem_of(model, images).x).median()))
+        variances = [noise_variance(stem_of(model, batch).x) for batch in torch.split(images, size)]
+        return Reference(float(torch.cat(variances).median()))
 
 
-def _reference(model: nn.Module, device: str | torch.device, pixels: NDArray[np.uint8]) -> Reference:
-    return reference(model, to_images(pixels, device))
+def _reference(
+    model: nn.Module, device: str | torch.device, pixels: NDArray[np.uint8], batch_size: int
+) -> Reference:
+    return reference(model, to_images(pixels, device), batch_size=batch_size)
 
 
 def deploy(criterion: str, fitting: Fitting) -> LabelFree:
@@ -180,7 +185,7 @@ def _estimated(fitting: Fitting, name: str) -> Reference:
     """Estimate the noise of clean training images, and keep the number under that name."""
     data = fitting.data
     clean = data.pixels.read(data.positions(fitting.count))
-    (found,) = fitting.measure(_reference, [lambda: (clean,)])
+    (found,) = fitting.measure(_reference, [lambda: (clean, fitting.batch_size)])
     fitting.kept.keep(name, repr(found.variance), lambda path: None)
     return found
 

@@ -157,6 +157,7 @@ class Fitting:
         data: the training split; for a rule on test labels the images that are asked.
         count: how many of its images to look at, see `ImageData.positions`.
         scope: the layers that lambda will be set on, "stem" or "all".
+        batch_size: the most images to ask the network at once.
     """
 
     model: ModelSpec
@@ -164,6 +165,7 @@ class Fitting:
     data: ImageData
     count: int
     scope: str
+    batch_size: int
     kept: Kept
 
     def kept_as(self, policy: str, **more: Any) -> str:

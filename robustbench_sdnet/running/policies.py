@@ -79,6 +79,7 @@ def fitted(
                 data=data,
                 count=min(ready.setting.calibration_images, len(data)),
                 scope=lam.scope,
+                batch_size=ready.worker.batch_size,
                 kept=kept,
             )
             try:

@@ -54,6 +54,7 @@ def test_noise_variance_does_not_see_ramps():
 def test_the_noise_criterion_is_the_universal_threshold(model, images):
     floor = reference(model, images)
     assert floor.variance == pytest.approx(float(noise_variance(stem_of(model, images).x).median()))
+    assert reference(model, images, batch_size=7).variance == pytest.approx(floor.variance)
     x = noisy(images, 0.1)
     sigma = (noise_variance(stem_of(model, x).x) - floor.variance).clamp_min(1e-12).sqrt()
     expected = (sigma.square() * 2 * math.log(4) + 0.1**2).sqrt().clamp(max=1.4)  # 4 atoms, trained at 0.1

@@ -222,6 +222,8 @@ def test_fits_take_a_model_in_evaluation_class_numbers_and_images_in_their_range
     ):
         with pytest.raises(InputError, match=message):
             reference(model, given)
+    with pytest.raises(InputError, match="batch_size must be a whole number from 1"):
+        reference(model, images, batch_size=0)
     training = copy.deepcopy(model).train()
     kept = copy.deepcopy(training.state_dict())
     for fit in (lambda: calibrate(training, pixels, labels.numpy()), lambda: reference(training, images)):
@@ -297,6 +299,7 @@ def test_policies_are_fitted_on_all_classes_of_a_set_that_lies_class_behind_clas
             data=data,
             count=3,
             scope="stem",
+            batch_size=250,
             kept=Nowhere(),
         )
         deploy(parse_policy("calibrated"), fitting)
@@ -320,6 +323,7 @@ def test_what_is_fitted_and_under_which_name_it_is_kept(model, pixels, monkeypat
         data=data,
         count=3,
         scope="stem",
+        batch_size=250,
         kept=kept,
     )
     changes = [
@@ -354,6 +358,7 @@ def test_those_who_want_a_fit_at_once_wait_for_one_and_take_it(model, pixels, tm
         data=data,
         count=3,
         scope="stem",
+        batch_size=250,
         kept=Fits(tmp_path),
     )
     with ThreadPoolExecutor(3) as pool:

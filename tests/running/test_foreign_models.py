@@ -210,6 +210,31 @@ class Odd(torch.nn.Module):
 """
 
 
+HUNGRY = """
+class Hungry(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = sound()
+
+    def forward(self, images):
+        if len(images) > 20:
+            raise MemoryError
+        return self.net(images)
+"""
+
+
+@pytest.mark.parametrize("policy", ["calibrated", "label-free:noise"])
+@pytest.mark.slow
+def test_a_smaller_batch_size_holds_in_the_fit_of_a_policy_too(folder, policy):
+    (folder / "moods.py").write_text(MOODY + HUNGRY)
+    asked = ["corrupt", "--severity", "3", "--corruption", "contrast", "--lambda", policy]
+    done = _run(folder, *asked, "--model", "moods:Hungry")
+    assert done.returncode == 1
+    assert "moods:Hungry does not fit the device's memory. Take a smaller --batch-size." in done.stderr
+    done = _run(folder, *asked, "--model", "moods:Hungry", "--batch-size", "20")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("lam", ["0.2", "calibrated", "label-free:noise"])
 @pytest.mark.slow
 def test_a_model_that_a_policy_cannot_be_fitted_for_is_named_and_fails_alone(folder, lam):
