@@ -5,7 +5,6 @@ A fitted policy's hash is part of the cell (`LambdaSpec.fit`), so answers of two
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -29,13 +28,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FitProgress:
-    """How far the fit of a policy has come: steps done of all, none at first, and the seconds they took."""
+    """How far the fit of a policy has come: steps done of all, none at first."""
 
     model: ModelSpec
     lam: LambdaSpec
     done: int
     steps: int
-    seconds: float
 
 
 OnFit = Callable[[FitProgress], None]
@@ -105,17 +103,16 @@ def _measured(
     Raises:
         ModelError: the model failed; what is left is not asked.
     """
-    started, found = time.monotonic(), dict[int, T]()
-    doing = f"while {lam.text} was being fitted"
+    found, doing = dict[int, T](), f"while {lam.text} was being fitted"
     on_network = partial(_on_network, ask, model, doing)
     label = f"the fit of {lam.text} for {model.name}"
     jobs = [Job(label=label, models=[model], ask=on_network, arguments=make) for make in arguments]
-    on_fit(FitProgress(model, lam, 0, len(jobs), 0.0))
+    on_fit(FitProgress(model, lam, 0, len(jobs)))
     for number, answer in ready.engine.ask(jobs, ready.worker):
         if isinstance(answer, SdnetBenchError):
             raise ModelError(about(model.name, answer)) from answer
         found[number] = answer
-        on_fit(FitProgress(model, lam, len(found), len(jobs), time.monotonic() - started))
+        on_fit(FitProgress(model, lam, len(found), len(jobs)))
     return [found[number] for number in range(len(jobs))]
 
 

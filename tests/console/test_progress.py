@@ -141,5 +141,5 @@ def test_a_fit_says_on_which_images(capsys, policy, images):
     with shown_fits() as update:
         model = ModelSpec(name="a", source="a", arch="sdnet20", weights="0")
         for done in (0, 10):
-            update(FitProgress(model, LambdaSpec(policy), done, 10, 1.0))
+            update(FitProgress(model, LambdaSpec(policy), done, 10))
     assert f"({policy} for a on {images})" in capsys.readouterr().err

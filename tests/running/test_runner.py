@@ -292,8 +292,6 @@ def test_policies_are_fitted_once_and_use_no_test_label(tmp_path, make_worker, d
     told = [(step.lam.text, step.done, step.steps) for step in steps_told]
     calibrated = [("calibrated", done, 36) for done in range(37)]
     assert told == [("label-free:noise", 0, 1), ("label-free:noise", 1, 1), *calibrated]
-    seconds = [step.seconds for step in steps_told[2:]]
-    assert sorted(seconds) == seconds
     assert [lam.text for lam in chosen] == ["0.1", "label-free:noise", "calibrated"]
     assert all(lam.fit for lam in chosen[1:])
     # As on a device whose estimate of noise has other last bits: the policy is the one that was kept.
