@@ -59,9 +59,11 @@ def user_cache() -> Path:
 
 
 def check_file(path: Path, error: type[SdnetBenchError] = InputError) -> int:
-    """The size of a file in bytes; `error` for none, one that cannot be looked at, a folder, a device or a pipe."""
+    """The size of a file in bytes; `error` for none, one that may not be read, a folder, a device or a pipe."""
     try:
         status = path.stat()
+        if stat.S_ISREG(status.st_mode):
+            path.open("rb").close()
     except (OSError, ValueError) as failure:
         reason = getattr(failure, "strerror", None) or failure
         raise error(f"Cannot read '{shown(path)}' ({reason}).") from None

@@ -63,6 +63,18 @@ def test_only_files_are_read(tmp_path):
         check_file(tmp_path / "none")
 
 
+def test_a_file_that_one_may_not_read_is_said_to_be_one(tmp_path):
+    shut = tmp_path / "shut"
+    shut.write_text("")
+    shut.chmod(0)
+    (tmp_path / "open").mkdir()
+    with (
+        read_only(tmp_path / "open"),
+        pytest.raises(InputError, match=r"Cannot read '.*shut' \(Permission denied\)\.$"),
+    ):
+        check_file(shut)
+
+
 def test_texts_are_bounded_and_utf8(tmp_path):
     file = tmp_path / "text"
     file.write_bytes(b"abc\xff")

@@ -28,7 +28,9 @@ from robustbench_sdnet.zoo import (
     save_model,
     weights_hash,
 )
-from robustbench_sdnet.zoo.names import newest_run
+from robustbench_sdnet.zoo.names import check_source, newest_run
+from robustbench_sdnet.zoo.shelf.index import check_sha256
+from tests.store.test_database import read_only
 from tests.torch_defaults import other_defaults
 
 
@@ -303,6 +305,33 @@ def test_what_is_not_there_is_said(source: str, message: str) -> None:
     for look in (load_model, describe_model):
         with pytest.raises(InputError, match=message):
             look(source)
+
+
+@pytest.mark.parametrize("name", ["run/last.safetensors", "own.safetensors", "exported.pt"])
+def test_a_model_that_one_may_not_read_is_not_called_missing_or_damaged(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"")
+    file.chmod(0)
+    (tmp_path / "open").mkdir()
+    source = str(file if file.parent == tmp_path else file.parent)
+    with (
+        read_only(tmp_path / "open"),  # which leaves the folders above it open
+        pytest.raises(InputError, match=rf"^Cannot read '{file}' \(Permission denied\)\.$"),
+    ):
+        check_source(source)
+
+
+def test_a_file_of_the_zoo_that_one_may_not_read_is_said_to_be_one(tmp_path: Path) -> None:
+    file = tmp_path / "a.safetensors"
+    file.write_bytes(b"")
+    file.chmod(0)
+    (tmp_path / "open").mkdir()
+    with (
+        read_only(tmp_path / "open"),
+        pytest.raises(InputError, match=r"^Cannot read '.*a\.safetensors' \(Permission denied\)\.$"),
+    ):
+        check_sha256(file, "0" * 64)
 
 
 def test_a_wrapped_network_is_not_saved_with_its_wrapping(tmp_path: Path) -> None:

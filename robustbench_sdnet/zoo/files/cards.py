@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from ...errors import CheckpointError, InputError
 from ...reading.numbers import number
-from ...reading.paths import path_of
+from ...reading.paths import check_file, path_of
 from ..nets.architectures import architecture
 
 CARD = "card"  # the one metadata entry of a checkpoint
@@ -60,7 +60,7 @@ def read_card(path: str | Path) -> ModelCard:
     """The card of a checkpoint, from its header alone, without torch.
 
     Raises:
-        InputError: no such file.
+        InputError: no such file, or one that may not be read.
         CheckpointError: truncated, not a safetensors file, or without a valid card.
     """
     path = path_of(path)
@@ -102,6 +102,9 @@ def check_accuracy(value: object) -> float | None:
 
 def _metadata(path: Path) -> dict[str, str]:
     """The texts in the header of a safetensors file, which must be as long as its header says."""
+    if not path.exists():
+        raise InputError(f"No checkpoint '{path}'.")
+    check_file(path)  # safetensors calls missing what may not be read
     try:
         with safe_open(path, framework="numpy") as file:
             return dict(file.metadata() or {})
@@ -110,6 +113,4 @@ def _metadata(path: Path) -> dict[str, str]:
             f"'{path}' is truncated, or not a safetensors checkpoint ({error}). Fetch or train it again."
         ) from None
     except OSError as error:
-        if path.is_file():
-            raise InputError(f"Cannot read '{path}': {error.strerror or error}.") from None
-        raise InputError(f"No checkpoint '{path}'.") from None
+        raise InputError(f"Cannot read '{path}' ({error.strerror or error}).") from None

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 from ...errors import InputError, ModelError
 from ...files import sha256_of
+from ...reading.paths import check_file
 from ..files.cards import ModelCard
 from .sources import (
     INSTALL,
@@ -51,6 +52,7 @@ def check_external(kind: str, source: str) -> None:
     if kind == "exported":
         if not file_of(name).is_file():
             raise InputError(f"No model file '{name}'.")
+        check_file(file_of(name))
     elif kind == "callable":
         module = _module_of(name)
         top = module.partition(".")[0]

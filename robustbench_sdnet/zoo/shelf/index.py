@@ -17,7 +17,7 @@ import yaml
 from ...download import check_address, download
 from ...errors import CheckpointError, InputError, unknown
 from ...files import sha256_of, whole, write_whole
-from ...reading.paths import path_of, read_text, user_cache
+from ...reading.paths import check_file, path_of, read_text, user_cache
 from ...reading.structured import parse_yaml
 from ..files.cards import read_card
 
@@ -225,7 +225,8 @@ def _address(item: Entry, place: str | None, index: Path) -> str:
 
 
 def check_sha256(path: Path, expected: str) -> None:
-    """Raise a CheckpointError unless a file has this SHA-256."""
+    """Raise a CheckpointError unless a file has this SHA-256; InputError for one that may not be read."""
+    check_file(path)
     if (actual := sha256_of(path)) != expected.lower():
         raise CheckpointError(
             f"'{path}' is damaged or another file: its SHA-256 is {actual}, expected {expected}."
