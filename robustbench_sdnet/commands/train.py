@@ -93,13 +93,12 @@ def train(
       sdnet-bench train npz:own.npz sdnet20_all --set model.shortcut=false
     """
     from ..data.registry import check_name
-    from ..training.recipes.recipe import resolve_recipe
-    from ..zoo.nets.architectures import check_settings
+    from ..training.recipes.recipe import check_recipe, resolve_recipe
 
     check_name(name)
     images = setting.data or name
     resolved = resolve_recipe(recipe, overrides, images)
-    check_settings(arch, resolved.model, overrides)
+    check_recipe(resolved, arch, overrides)
     check_tracker(place["track"])
     if dry_run:
         refuse_given(("resume",), "--dry-run prints the recipe of a new run; a run's own is in its folder")

@@ -383,8 +383,8 @@ def test_two_runs_that_begin_together_each_have_a_folder(tiny_data, quick, tmp_p
     with alone_in(taken):
         result = train(tiny_data, "resnet20", overrides=settings)
     assert result.folder == tmp_path / "taken_2"
-    with pytest.raises(InputError, match="auxiliary"):
-        train(tiny_data, "resnet20", overrides={**settings, "train.auxiliary": 0.1})
+    with pytest.raises(InputError, match="hold_out"):
+        train(tiny_data, "resnet20", overrides={**settings, "train.hold_out": 0.001})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["taken", "taken_2"]
 
 

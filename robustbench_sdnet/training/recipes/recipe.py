@@ -18,7 +18,7 @@ from ...reading.options import as_default
 from ...reading.paths import path_of
 from ...reading.structured import mapping, parse_yaml, read_yaml
 from ...wording import shown
-from ...zoo.nets.architectures import DEFAULTS, OPTIONS
+from ...zoo.nets.architectures import DEFAULTS, OPTIONS, architecture, check_settings
 from .options import TrainOptions
 
 FOLDER = Path(__file__).parent
@@ -83,6 +83,16 @@ def resolve_recipe(recipe: str | Recipe | None, overrides: Mapping[str, Any] | N
     if isinstance(recipe, Recipe):
         return with_settings(recipe, given)
     return load_recipe("published" if recipe is None else recipe, given, data=data)
+
+
+def check_recipe(recipe: Recipe, arch: str, overrides: Mapping[str, Any]) -> None:
+    """Refuse, with an InputError, what an architecture makes no network of, or cannot be trained with."""
+    check_settings(arch, recipe.model, overrides)
+    if recipe.train.auxiliary and architecture(arch).sparse == "none":
+        raise InputError(
+            f"train.auxiliary={recipe.train.auxiliary:g} needs sparse coding layers, which {arch} has none of. Leave "
+            f"it out, or take {arch.replace('resnet', 'sdnet')}."
+        )
 
 
 def _changes(data: str, changes: Any, name: str) -> dict[str, Any]:

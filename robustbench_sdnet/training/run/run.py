@@ -13,8 +13,7 @@ from ... import data as datasets
 from ...errors import TrainingError, WriteError, first_line, out_of_memory
 from ...files import alone_in, cannot_write
 from ...reading.paths import named, path_of
-from ...zoo.nets.architectures import check_settings
-from ..recipes.recipe import Recipe, resolve_recipe
+from ..recipes.recipe import Recipe, check_recipe, resolve_recipe
 from ..step.device import Device, choose
 from ..step.loop import Event
 from . import distributed, folders
@@ -61,7 +60,7 @@ def train(
     datasets.check_name(data)
     check_tracker(track)
     wanted = resolve_recipe(recipe, overrides, data)
-    check_settings(arch, wanted.model, overrides or {})
+    check_recipe(wanted, arch, overrides or {})
     rank, count, local_rank = distributed.world()
     place = path_of(named(runs, "runs", "Write it as text."))
     folder = folders.choose_folder(data, arch, output, place, resume=resume)

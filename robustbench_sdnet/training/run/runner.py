@@ -19,7 +19,7 @@ from ...errors import InputError, TrainingError, TrainingInterrupted, WriteError
 from ...files import write_whole
 from ...interrupts import stop_requests
 from ...zoo.files.weights import save_model
-from ...zoo.nets.control import auxiliary_objective, refresh_step_sizes
+from ...zoo.nets.control import refresh_step_sizes
 from ...zoo.nets.sdnet import build_model
 from ..recipes.recipe import Recipe
 from ..step.device import Device
@@ -90,9 +90,6 @@ class Run:
                 f"model.num_classes={model.num_classes} is too few: '{self.name}' has {data.num_classes} classes. "
                 "Leave it out."
             )
-        if options.auxiliary:
-            with auxiliary_objective(model):  # refuses other networks before there is a run
-                pass
         if new:
             self.init = begin_with(options.init, model)
         if self.world > 1:
