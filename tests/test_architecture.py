@@ -169,18 +169,40 @@ MAKES_TENSORS = re.compile(
 )
 
 
+def made(wanted):
+    """Where torch's functions of wanted names make a tensor, but in the layers, each with its module."""
+    for module, path in MODULES.items():
+        if module.endswith((".nets.csc", ".nets.resnet")):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and wanted.fullmatch(node.func.attr)
+                and ast.unparse(node.func.value) == "torch"
+            ):
+                yield module, node
+
+
 def test_tensors_do_not_depend_on_the_default_device():
     """Only layers are built where `torch.set_default_device` says; a default of "cuda" changes nothing else."""
     without = [
         f"{module}:{node.lineno}: {ast.unparse(node)}"
-        for module, path in MODULES.items()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and MAKES_TENSORS.fullmatch(node.func.attr)
-        and ast.unparse(node.func.value) == "torch"
-        and not any(keyword.arg == "device" for keyword in node.keywords)
-        and not module.endswith((".nets.csc", ".nets.resnet"))
+        for module, node in made(MAKES_TENSORS)
+        if not any(keyword.arg == "device" for keyword in node.keywords)
+    ]
+    assert not without, "\n".join(without)
+
+
+MAKES_FLOATS = re.compile("empty|eye|linspace|ones|rand|randn|zeros")
+
+
+def test_tensors_do_not_depend_on_the_default_type():
+    """A default of float64 draws other numbers; only networks are built in it."""
+    without = [
+        f"{module}:{node.lineno}: {ast.unparse(node)}"
+        for module, node in made(MAKES_FLOATS)
+        if not any(keyword.arg == "dtype" for keyword in node.keywords)
     ]
     assert not without, "\n".join(without)
 

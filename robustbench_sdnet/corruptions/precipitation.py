@@ -103,7 +103,7 @@ def watered(images: Tensor, liquid: Tensor, strength: float) -> Tensor:
 def _covered(images: Tensor, cover: Tensor, colour: tuple[float, ...], dry: Tensor | None = None) -> Tensor:
     """Images, where `dry` is given times that, plus a cover (n, h, w) float32 of a colour."""
     found = []
-    shades = torch.tensor(colour, device=images.device) / divisor(255, cover)
+    shades = torch.tensor(colour, dtype=torch.float32, device=images.device) / divisor(255, cover)
     for plane, shade in zip(planes(images), shades, strict=True):
         clean = unit_interval(plane, torch.float32)
         clean = clean if dry is None else clean.mul_(dry)

@@ -207,13 +207,26 @@ def test_every_option_trains(tiny_data, quick, tmp_path, extra):
     assert read_card(result.best).has_lambda
 
 
-def test_the_default_device_of_torch_changes_no_training(tiny_data, quick, tmp_path):
-    """Random numbers of a GPU would be others."""
-    settings = {**quick, "train.epochs": 1, "train.hold_out": 0.3}
+@pytest.mark.parametrize(
+    "extra", [{}, {"train.cutout": 3, "train.augmix": 12.0}, {"train.precision": "float64"}], ids=str
+)
+def test_what_torch_has_as_defaults_changes_no_training(tiny_data, quick, tmp_path, extra):
+    """Random numbers of a GPU would be others, and those of float64 are."""
+    settings = {**quick, "train.epochs": 1, "train.hold_out": 0.3, **extra}
     plain = train(tiny_data, "sdnet20", overrides=settings, device="cpu", output=tmp_path / "plain")
-    with other_defaults(torch.float32):
+    with other_defaults():
         again = train(tiny_data, "sdnet20", overrides=settings, device="cpu", output=tmp_path / "again")
+        assert torch.get_default_dtype() == torch.float64
     assert read_card(again.last).weights_hash == read_card(plain.last).weights_hash
+
+
+def test_training_leaves_the_random_numbers_of_torch_alone(tiny_data, quick, tmp_path):
+    """A notebook goes on to draw its own."""
+    torch.manual_seed(3)
+    wanted = torch.rand(3)
+    torch.manual_seed(3)
+    train(tiny_data, "sdnet20", overrides={**quick, "train.epochs": 1}, output=tmp_path / "run")
+    assert torch.equal(torch.rand(3), wanted)
 
 
 def test_auxiliary_loss_lowers_what_the_layers_minimise(tiny_data, quick, tmp_path):

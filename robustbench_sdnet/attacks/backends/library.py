@@ -37,7 +37,9 @@ class Counted(nn.Module):
         self._passes = passes
         self._dtype = images.dtype
         # Libraries read the device from the first parameter.
-        self.anchor = nn.Parameter(torch.zeros((), device=images.device), requires_grad=False)
+        self.anchor = nn.Parameter(
+            torch.zeros((), dtype=torch.float32, device=images.device), requires_grad=False
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         asks = images.requires_grad and torch.is_grad_enabled()

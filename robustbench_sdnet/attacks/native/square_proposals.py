@@ -136,7 +136,7 @@ def _placed_bump(words: Tensor, size: Tensor, height: int, width: int, order: in
 def _bump_table(largest: int, order: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Every odd bump pair, padded to the largest, and the table's row for each side."""
     sides = list(range(1, largest + 1, 2))
-    table = torch.zeros(len(sides), largest, largest, device="cpu")
+    table = torch.zeros(len(sides), largest, largest, dtype=torch.float32, device="cpu")
     number = torch.zeros(largest + 1, dtype=torch.int64, device="cpu")
     for row, side in enumerate(sides):
         table[row, :side, :side] = bump_pair(side, order)

@@ -136,7 +136,7 @@ def wrong_gradient(subject: Subject) -> Finding:
     images = subject.images.clamp(step, 1 - step)  # as in `rough_loss`
     gradient, start, _ = subject.gradient(negative_margin, images)
     draws = Draws.of(subject.seed, "verdicts/directions", subject.ids)
-    votes = torch.zeros(len(subject), device=subject.labels.device)
+    votes = torch.zeros(len(subject), dtype=torch.float32, device=subject.labels.device)
     for index in range(_DIRECTIONS):
         along = draws.normal(subject.images.shape[1:], index, torch.float64)
         along = along / column(along.flatten(1).norm(dim=1), along)

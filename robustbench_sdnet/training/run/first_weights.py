@@ -1,9 +1,10 @@
-"""The weights of a model that was trained before, as those that a run begins with."""
+"""The weights that a run begins with: random ones of a seed, or those of a model that was trained before."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,6 +13,19 @@ from ...zoo.files.cards import read_card
 from ...zoo.files.weights import load_checkpoint
 from ...zoo.names import own_checkpoint
 from ...zoo.nets.control import refresh_step_sizes
+from ...zoo.nets.sdnet import Classifier, build_model
+
+
+def random_model(seed: int, arch: str, options: Mapping[str, Any]) -> Classifier:
+    """A model with the random weights of a seed: float32's on the CPU, whatever PyTorch's defaults are."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.random.fork_rng([]), torch.device("cpu"):
+            torch.default_generator.manual_seed(seed)
+            return build_model(arch, **options)
+    finally:
+        torch.set_default_dtype(before)
 
 
 def checkpoint_of(source: str) -> Path:

@@ -20,7 +20,6 @@ from ...files import write_whole
 from ...interrupts import stop_requests
 from ...zoo.files.weights import save_model
 from ...zoo.nets.control import refresh_step_sizes
-from ...zoo.nets.sdnet import build_model
 from ..recipes.recipe import Recipe
 from ..step.device import Device
 from ..step.feed import batch_size, check_seen, feed_for, hold_out
@@ -28,7 +27,7 @@ from ..step.loop import Event, Session, check_finite, fit, start
 from ..step.measure import accuracy_of, seconds_a_step
 from . import distributed
 from .curves import Curves
-from .first_weights import begin_with, checkpoint_of
+from .first_weights import begin_with, checkpoint_of, random_model
 from .folders import PLAN, TrainResult, resume_options
 from .state import save_state
 
@@ -78,13 +77,11 @@ class Run:
         self.test_data = datasets.load(self.name, "test", root=data_root)
         if fresh:
             check_seen(options, self.train_data)
-        torch.manual_seed(options.seed)
         if self.device.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
         data = self.train_data
         defaults = {"num_classes": data.num_classes, "input_size": max(data.image_shape)}
-        with torch.device("cpu"):  # whose random numbers the first weights are, whatever the default device
-            model = build_model(self.arch, **{**defaults, **self.recipe.model})
+        model = random_model(options.seed, self.arch, {**defaults, **self.recipe.model})
         if model.num_classes < data.num_classes:
             raise InputError(
                 f"model.num_classes={model.num_classes} is too few: '{self.name}' has {data.num_classes} classes. "

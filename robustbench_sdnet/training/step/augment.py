@@ -27,9 +27,9 @@ def draw_placements(options: TrainOptions, positions: Tensor, generator: torch.G
     """Placements of the images; every draw is made whatever the options, so that options do not shift each other."""
     pad, size = options.crop, (len(positions),)
     down, right = (torch.randint(-pad, pad + 1, size, generator=generator, device="cpu") for _ in range(2))
-    mirrored = (torch.rand(size, generator=generator, device="cpu") < 0.5) & options.flip
-    hole = torch.rand((*size, 2), generator=generator, device="cpu")
-    return Placement(positions, down, right, mirrored, hole)
+    mirrored = torch.rand(size, generator=generator, dtype=torch.float32, device="cpu") < 0.5
+    hole = torch.rand((*size, 2), generator=generator, dtype=torch.float32, device="cpu")
+    return Placement(positions, down, right, mirrored & options.flip, hole)
 
 
 def place(images: Tensor, placement: Placement, cutout: int = 0) -> Tensor:
@@ -73,6 +73,8 @@ def _inside(index: Tensor, size: int) -> Tensor:
 def _holes(centre: Tensor, cutout: int, height: int, width: int) -> Tensor:
     """(n, h, w): squares of side `cutout` around centres anywhere in the image (DeVries and Taylor 2017)."""
     half = cutout / 2
-    rows, columns = (torch.arange(size, device=centre.device) + 0.5 for size in (height, width))
+    rows, columns = (
+        torch.arange(size, device=centre.device, dtype=centre.dtype) + 0.5 for size in (height, width)
+    )
     down, right = rows - centre[:, :1] * height, columns - centre[:, 1:] * width
     return (down.abs() <= half)[:, :, None] & (right.abs() <= half)[:, None, :]

@@ -55,7 +55,7 @@ class SparseCoding(nn.Module):
         nn.init.kaiming_uniform_(self.weight)
         with torch.no_grad():
             self.weight.copy_(_unit_atoms(self.weight))
-        self.register_buffer("power_vector", _start_vector(shape).to(self.weight.device))
+        self.register_buffer("power_vector", _start_vector(shape).to(self.weight))
 
     @property
     def lam(self) -> float | Tensor:
@@ -199,11 +199,11 @@ class SparseCoding(nn.Module):
 
 
 def _start_vector(shape: tuple[int, ...]) -> Tensor:
-    """Where every power iteration starts: the same for a shape on every machine, with positive entries."""
+    """Where every power iteration starts: the same float32 for a shape on every machine, with positive entries."""
     seeded = torch.Generator().manual_seed(0)
     vector = torch.rand(shape, generator=seeded, dtype=torch.float64, device="cpu") + 0.1
     vector /= torch.linalg.vector_norm(vector)
-    return vector.to(torch.get_default_dtype())
+    return vector.float()
 
 
 def _unit_atoms(weight: Tensor) -> Tensor:

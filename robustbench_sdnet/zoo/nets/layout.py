@@ -58,7 +58,9 @@ def layout_of(model: Callable[[Tensor], Tensor], images: Tensor, *, low: bool = 
 def _works(model: Callable[[Tensor], Tensor], images: Tensor) -> bool:
     """Whether channels-last pays, reaches no faulty kernel, and gives the logits and gradients of the other layout."""
     generator = torch.Generator().manual_seed(0)
-    pictures = torch.rand((2, *images.shape[1:]), generator=generator, device="cpu").to(images)
+    pictures = torch.rand((2, *images.shape[1:]), generator=generator, dtype=torch.float32, device="cpu").to(
+        images
+    )
     try:
         with seeded(0, "layout", str(images.device)), torch.autocast(images.device.type, enabled=False):
             with Convolutions() as convolutions:
