@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from robustbench_sdnet import attacks
-from robustbench_sdnet.attacks.registry import ATTACKS
+from robustbench_sdnet.attacks.registry import ATTACKS, CHAINS
 from robustbench_sdnet.errors import InputError, ModelError
+from tests.torch_defaults import other_defaults
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +18,19 @@ def problem():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 4)).eval()
     images = torch.rand(5, 3, 6, 6)
     return model, images, model(images).argmax(1)
+
+
+@pytest.mark.parametrize("name", [name for name in ATTACKS if name not in CHAINS])
+def test_what_torch_has_as_defaults_changes_no_attack(name, problem):
+    """A quotient of whole numbers is of the default type."""
+    model, images, labels = problem
+    info = ATTACKS[name]
+    given = {} if info.minimal_norm else {"eps": 0.1}
+    given |= {"params": {key: 20 for key in ("steps", "queries") if key in info.params}}
+    plain = attacks.run(name, model, images, labels, norm=info.norms[0], **given)
+    with other_defaults():
+        again = attacks.run(name, model, images, labels, norm=info.norms[0], **given)
+    assert torch.equal(again.images, plain.images)
 
 
 @pytest.mark.parametrize("name", [name for name, info in ATTACKS.items() if "linf" in info.norms])

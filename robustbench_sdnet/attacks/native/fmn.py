@@ -51,7 +51,7 @@ class FmnSearch(Search):
         logits, gradient = passes.gradient(x, lambda z, index: negative_margin(z, rows.labels[index]))
         gap, distance = margin(logits, rows.labels), self.ball.lengths(x - rows.images)
         state["best"] = torch.where(gap < 0, torch.minimum(state["best"], distance), state["best"])
-        annealed = (1 + (math.pi * k / self.length).cos()).to(x.dtype) / 2
+        annealed = (1 + (math.pi * k.float() / self.length).cos()).to(x.dtype) / 2
         gamma = GAMMA_END + (self.gamma - GAMMA_END) * annealed
         largest = self.ball.lengths(torch.maximum(rows.images, 1 - rows.images))
         state["radius"] = torch.minimum(self._radius(state, gap, distance, gradient, gamma), largest)

@@ -46,7 +46,7 @@ class PmaSearch(Search):
             return (logits * weights[climbed[index], torch.arange(len(index), device=index.device)]).sum(1)
 
         logits, gradient = passes.gradient(x, loss, skip=done)
-        place = torch.where(k >= half, (k - half) / max(self.length - half, 1), k / half)
+        place = torch.where(k >= half, (k - half).float() / max(self.length - half, 1), k.float() / half)
         size = self.eps * (1 + (math.pi * place).cos())
         state["x"] = self.ball.ascend(x, gradient, rows.images, size.to(x.dtype), self.eps)
         return Step(x, logits, done)

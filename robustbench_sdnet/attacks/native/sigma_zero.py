@@ -47,7 +47,7 @@ class SigmaZeroSearch(Search):
         smooth = 2 * delta * SIGMA / (delta.square() + SIGMA).square() / delta[0].numel()
         gradient = smooth - climb
         gradient = gradient / column(gradient.flatten(1).abs().amax(1).clamp_min(1e-12), x)
-        rate = (0.1 + 0.9 * (1 + (math.pi * k / self.length).cos()) / 2).to(x.dtype)
+        rate = (0.1 + 0.9 * (1 + (math.pi * k.float() / self.length).cos()) / 2).to(x.dtype)
         moved = delta - column(rate, x) * self._adam(state, gradient, k)
         moved = (rows.images + moved).clamp(0, 1) - rows.images
         change = THRESHOLD_RATE * rate
