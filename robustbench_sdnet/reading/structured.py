@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +32,17 @@ class _Loader(yaml.SafeLoader):
             raise ConstructorError(
                 None, None, f"'{shown(node.value)}' is not a valid {kind}", node.start_mark
             ) from error
+
+
+_INT = "tag:yaml.org,2002:int"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, rule) for tag, rule in rules if tag != _INT]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+# As YAML 1.2 has them: 1.1 takes 012 for 10, and 1:30 for 90.
+_Loader.add_implicit_resolver(
+    _INT, re.compile(r"[-+]?(0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$"), list("-+0123456789")
+)
 
 
 def parse_yaml(text: str, where: str, error: type[SdnetBenchError] = InputError) -> Any:

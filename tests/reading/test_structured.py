@@ -28,6 +28,14 @@ def test_plain_values_are_read(tmp_path):
     assert read_yaml(tmp_path / "a") == read_json(tmp_path / "a") == [1]
 
 
+def test_numbers_are_decimal_as_one_writes_them():
+    """YAML 1.1 takes 012 for 10, and 1:30 for 90."""
+    assert parse_yaml("[012, 1:30, 0x10, 0b11, 1_000, -7, +7, 0]", "r") == [
+        *("012", "1:30"),
+        *(16, 3, 1000, -7, 7, 0),
+    ]
+
+
 HOSTILE_YAML = {
     "date": "a: 2020-13-45",
     "int": "a: !!int x",

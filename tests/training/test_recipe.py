@@ -94,6 +94,14 @@ def test_settings_are_read_as_yaml_in_the_type_of_the_key():
     assert recipe.train.radius == 4 / 255
 
 
+def test_leading_zeros_change_no_number():
+    """As a job array writes them."""
+    train = load_recipe("published", {"train.seed": "012", "train.milestones": "[030, 060]"}).train
+    assert (train.seed, train.milestones) == (12, (30, 60))
+    with pytest.raises(InputError, match=r"train\.seed must be a whole number, got '1:30'"):
+        load_recipe("published", {"train.seed": "1:30"})
+
+
 @pytest.mark.parametrize("name", ["001", "on", "1_000", "runs/a #1", "a: b"])
 def test_a_text_is_taken_as_it_is(name):
     """The run "001" was looked for as "1"; a resumed run reads its recipe in the same way."""
