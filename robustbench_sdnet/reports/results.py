@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 from ..answers.rows import Row, grouped, lambda_name, lambda_order, lambda_text, lambda_value
@@ -68,13 +70,29 @@ class Results:
     all: tuple[Result, ...]
 
     def of(
-        self, kind: str | Sequence[str], subject: Subject | None = None, **wanted: Any
+        self,
+        kind: str | Sequence[str],
+        subject: Subject | None = None,
+        *,
+        data: str | None = None,
+        model: str | None = None,
+        **wanted: Any,
     ) -> Iterator[Result]:
-        """Results of a kind (or several) whose attributes equal `wanted`; so may data, model and lam."""
+        """Results of a kind (or several) whose attributes equal `wanted`, of a subject, a data set, a model, or all."""
         kinds = (kind,) if isinstance(kind, str) else kind
-        for result in self.all if subject is None else self._by_subject.get(subject, ()):
-            if result.kind in kinds and all(_attribute(result, key) == wanted[key] for key in wanted):
+        found = self._by_model.get((data, model)) if subject is None else self._by_subject.get(subject)
+        for result in found or ():
+            if result.kind in kinds and all(getattr(result, key) == value for key, value in wanted.items()):
                 yield result
+
+    @cached_property
+    def _by_model(self) -> Mapping[tuple[str | None, str | None], Sequence[Result]]:
+        """By data set and model, None for any."""
+        found: dict[tuple[str | None, str | None], list[Result]] = defaultdict(list)
+        for result in self.all:
+            for place in product((result.subject.data, None), (result.subject.model, None)):
+                found[place].append(result)
+        return found
 
     @cached_property
     def _by_subject(self) -> dict[Subject, list[Result]]:
@@ -146,8 +164,3 @@ def is_named(lam: Lambda) -> bool:
 def distinct(values: Iterable[Any]) -> tuple[Any, ...]:
     """Each value once, in the order of first appearance."""
     return tuple(dict.fromkeys(values))
-
-
-def _attribute(result: Result, key: str) -> Hashable:
-    found: Hashable = getattr(result.subject if key in ("data", "model", "lam") else result, key)
-    return found

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
-from robustbench_sdnet.reports.results import Subject, lambda_text
+from robustbench_sdnet.reports.results import Results, Subject, lambda_text
 from robustbench_sdnet.reports.tables.corruptions import grid
 from robustbench_sdnet.specs import CorruptionSpec, LambdaSpec
 
@@ -116,3 +118,11 @@ def test_numbers_in_names_and_lambdas_stand_by_their_value() -> None:
     found = results_of(record(1, spec=spec) for spec in seeds)
     assert [result.name for result in found.all] == ["fog(seed=2)", "fog(seed=10)"]
     assert list(grid(found, Subject("digits", "resnet20"), "generated")) == ["fog(seed=2)", "fog(seed=10)"]
+
+
+def test_a_question_about_a_model_looks_at_no_other() -> None:
+    (own,) = results_of([record(190)]).all
+    other: Any = SimpleNamespace(subject=Subject("digits", "sdnet20"))  # without a kind to look at
+    results = Results((own, other))
+    assert list(results.of("clean", data="digits", model="resnet20")) == [own]
+    assert list(results.of("clean", data="digits", model="none")) == []

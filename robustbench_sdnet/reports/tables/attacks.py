@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
-from ...answers.rows import eps_order, lambda_order, lambda_text
+from ...answers.rows import eps_order, grouped, lambda_order, lambda_text
 from ...answers.trust import FAIL, NOT_RUN, PASS, WARN, Finding
 from ...planning.chains import stage_order
 from ...specs import Eps
@@ -80,21 +81,21 @@ def eps_table(results: Results, data: str, norm: str | None, subjects: Iterable[
 
 def transfer_tables(results: Results, data: str, model: str) -> list[Table]:
     """For every attack and eps: rows are the lambda it was made at, columns the lambda that is deployed."""
-    asked = {(r.name, r.norm, r.eps) for r in results.of("transfer", data=data, model=model)}
-    ordered = sorted(asked, key=lambda one: (natural(one[0]), one[1] or "", eps_order(one[2])))
-    return [_matrix(results, data, model, *one) for one in ordered]
-
-
-def _matrix(results: Results, data: str, model: str, name: str, norm: str | None, eps: Eps | None) -> Table:
-    wanted: dict[str, Any] = {"data": data, "model": model, "norm": norm, "eps": eps}
-    found: dict[Lambda, dict[Lambda, Estimate]] = {}
-    attacked = sorted(
-        results.of(("attack", "transfer"), name=name, **wanted), key=lambda r: lambda_order(r.lam_attack)
+    made = grouped(
+        results.of((*DIRECT, "transfer"), data=data, model=model), attrgetter("name", "norm", "eps")
     )
-    for r in attacked:
+    asked = [one for one, found in made.items() if any(result.kind == "transfer" for result in found)]
+    asked.sort(key=lambda one: (natural(one[0]), one[1] or "", eps_order(one[2])))
+    return [_matrix(*one, made[one]) for one in asked]
+
+
+def _matrix(name: str, norm: str | None, eps: Eps | None, made: Sequence[Result]) -> Table:
+    found: dict[Lambda, dict[Lambda, Estimate]] = {}
+    attacked = [r for r in made if r.kind != "worst_case"]
+    for r in sorted(attacked, key=lambda r: lambda_order(r.lam_attack)):
         found.setdefault(r.lam_attack, {})[r.subject.lam] = r.estimate
-    lines = [(lambda_text(made), row) for made, row in found.items()]
-    worst = {r.subject.lam: r.estimate for r in results.of("worst_case", name=name, **wanted)}
+    lines = [(lambda_text(made_at), row) for made_at, row in found.items()]
+    worst = {r.subject.lam: r.estimate for r in made if r.kind == "worst_case"}
     lines += [("worst case", worst)] if worst else []
     deployed = sorted({r.subject.lam for r in attacked}, key=lambda_order)
     rows = [(label, *(row.get(lam, ABSENT) for lam in deployed)) for label, row in lines]
