@@ -131,7 +131,7 @@ def adversary(evidence: Evidence) -> str:
 
 def _best(evidence: Evidence, same: Sequence[Comparison]) -> str:
     """The gain that stands best of those in one ball."""
-    best = max((comparison for comparison in same if comparison.gains), key=evidence.standing)
+    best = max(same, key=evidence.standing)
     effect = f"{_effect(best, len(same))}{CAUTIONS[evidence.caution(best)]}"
     return f"Under {best.question.ball}, lambda {lambda_text(best.a.lam)} {effect}."
 
@@ -188,15 +188,15 @@ def _oracles(evidence: Evidence) -> Iterator[str]:
 
 def answer(evidence: Evidence, compared: Sequence[Comparison]) -> tuple[str, str]:
     """Yes, no or cannot tell, over every other lambda that was tried: in a sentence, and before the names of models."""
-    gains = [comparison for comparison in compared if comparison.gains]
-    if strong := [comparison for comparison in gains if not evidence.doubts(comparison)]:
-        if all(evidence.unchecked(comparison) for comparison in strong):
+    best = max(compared, key=evidence.standing)
+    if best.gains:
+        if evidence.doubts(best):
+            doubt = "looks like a gain is not to be trusted"
+            return f"What {doubt}.", f"what {doubt} for"
+        if evidence.unchecked(best):
             sentence = "What looks like a gain may come from weak attacks, which nothing checked."
             return sentence, f"{UNCHECKED}, another lambda seems to help"
         return "Another lambda helps.", "another lambda helps"
-    if gains:
-        doubt = "looks like a gain is not to be trusted"
-        return f"What {doubt}.", f"what {doubt} for"
     if any(evidence.doubts(comparison) for comparison in compared):
         why = "the accuracy at the training lambda is"
         sentence = f"Cannot tell whether another lambda helps: {why} not to be trusted."
