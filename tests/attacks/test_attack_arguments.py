@@ -229,7 +229,7 @@ def test_a_result_is_one_line_in_a_notebook(problem):
     result = attacks.fgsm(model, images, wrong, eps=0.0)
     assert repr(result) == "<AttackResult of 5 images: 80.0 % right before, 80.0 % after>"
     none = attacks.fgsm(model, images[:0], labels[:0], eps=0.0)
-    assert repr(none) == "<AttackResult of 0 images: nan % right before, nan % after>"
+    assert repr(none) == "<AttackResult of 0 images>"
 
 
 @pytest.mark.parametrize("name", ["pgd", "autoattack", "foolbox:LinfPGD"])

@@ -53,10 +53,10 @@ class AttackResult:
 
     def __repr__(self) -> str:
         """One line, for a notebook, which the images would fill."""
+        images = counted(len(self.clean), "image")
         before, after = share_text(self.clean_accuracy), share_text(self.robust_accuracy)
-        return (
-            f"<AttackResult of {counted(len(self.clean), 'image')}: {before} % right before, {after} % after>"
-        )
+        right = f": {before} % right before, {after} % after" if len(self.clean) else ""
+        return f"<AttackResult of {images}{right}>"
 
     @property
     def robust_accuracy(self) -> float:
