@@ -31,12 +31,12 @@ def status(store: str, forget: bool, as_json: bool) -> None:
     from ..store.store import Store
 
     url = url_of(store)
-    with Store(url, must_exist=True) as opened:
+    if forget:
+        Store(url, must_exist=True).close()  # one that is not there is not made
+    with Store(url, must_exist=not forget) as opened:
+        if forget and (forgotten := opened.forget_unfinished()):
+            say(f"Forgot {counted(forgotten, 'unfinished cell')}.", err=True)
         rows = read_status(opened)
-    if forget and any(row["unfinished"] for row in rows):
-        with Store(url) as opened:
-            say(f"Forgot {counted(opened.forget_unfinished(), 'unfinished cell')}.", err=True)
-            rows = read_status(opened)
 
     keys = ("model", "data", "kind", "cells", "unfinished", "samples", "last_finished")
     # To the minute and without shards, which --json has: all of it makes the table wider than a terminal.

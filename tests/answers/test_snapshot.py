@@ -39,15 +39,21 @@ def test_a_path_is_told_that_a_store_is_a_url(read):
         read(Path("made.db"))
 
 
-@pytest.mark.parametrize("to", [to for to in FORMATS if to != "bundle"])  # which also copies the store
-def test_a_report_decodes_every_stored_shard_once(to, tmp_path, monkeypatch, offline):
-    asked = [cell(), cell(PGD), cell(PGD, lam=HIGH), cell(model=RESNET), *map(cell, NOISE)]
-    made_store(tmp_path, [(one, right(7)) for one in asked]).close()
+def count_decoded(monkeypatch) -> list[bytes]:
+    """What is decoded from now on."""
     decoded: list[bytes] = []
     decode = Outcome.decode.__func__
     monkeypatch.setattr(
         Outcome, "decode", classmethod(lambda cls, blob: decoded.append(blob) or decode(cls, blob))
     )
+    return decoded
+
+
+@pytest.mark.parametrize("to", [to for to in FORMATS if to != "bundle"])  # which also copies the store
+def test_a_report_decodes_every_stored_shard_once(to, tmp_path, monkeypatch, offline):
+    asked = [cell(), cell(PGD), cell(PGD, lam=HIGH), cell(model=RESNET), *map(cell, NOISE)]
+    made_store(tmp_path, [(one, right(7)) for one in asked]).close()
+    decoded = count_decoded(monkeypatch)
     report(f"sqlite:///{tmp_path}/made.db", to, output=tmp_path / "out")
     assert len(decoded) == len(asked)
 
@@ -341,7 +347,7 @@ def test_what_was_answered_while_a_server_came_back_is_not_unfinished(tmp_path, 
     assert not found.unfinished
 
 
-def test_what_is_forgotten_is_not_unfinished_and_can_be_asked_again(tmp_path, capsys):
+def test_what_is_forgotten_is_not_unfinished_and_can_be_asked_again(tmp_path, capsys, monkeypatch):
     asked = [cell(), cell(NOISE[0]), cell(PGD)]
     url = f"sqlite:///{tmp_path}/made.db"
     with made_store(tmp_path, [(asked[0], right(4)), (asked[1], right(4))]) as store:
@@ -349,10 +355,12 @@ def test_what_is_forgotten_is_not_unfinished_and_can_be_asked_again(tmp_path, ca
         answers = store.answered(lambda one: [(each.start, each.outcome.encode()) for each in one.shards])
         before = records(store)
     for forgotten in ("Forgot 2 unfinished cells.\n", ""):
+        decoded = count_decoded(monkeypatch)
         with pytest.raises(SystemExit, match="0"):
             main(["status", "--forget", "--json", "--store", url])
         told = capsys.readouterr()
         assert told.err == forgotten
+        assert len(decoded) == 2
         assert [(row["kind"], row["cells"], row["unfinished"]) for row in json.loads(told.out)] == [
             ("clean", 1, 0),
             ("corruption", 1, 0),
