@@ -20,6 +20,7 @@ from .errors import WaitWarning, WriteError, level_of_the_caller
 if sys.platform != "win32":
     import fcntl
 
+LOCK = ".lock"  # in a folder that one process holds
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/(?:(stdout)|(stderr)|fd/(\d+))")
@@ -149,7 +150,7 @@ def locked(path: Path, *, wait: str = "") -> Iterator[bool]:
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Hold a folder, made where it is missing, against other processes that write to it; WriteError if one has it."""
-    lock, made = folder / ".lock", not folder.exists()
+    lock, made = folder / LOCK, not folder.exists()
     with locked(lock) as held:
         if not held:
             raise WriteError(

@@ -15,7 +15,7 @@ from ..answers.copying import copy_stores
 from ..answers.records import records
 from ..answers.snapshot import Snapshot
 from ..errors import InputError
-from ..files import write_whole
+from ..files import LOCK, alone_in, write_whole
 from .content import build
 from .plots import style
 from .writers import html
@@ -28,31 +28,33 @@ def bundle(stores: Sequence[str], folder: str | Path) -> Path:
     Raises:
         InputError: the folder holds something already.
         StoreError: a store does not exist, is damaged or empty.
-        WriteError: something cannot be written.
+        WriteError: something cannot be written, or another process is writing to the folder.
     """
     target = Path(folder)
     _refuse_full(target)
     snapshot = Snapshot.read(stores)
     document, found = build(snapshot), records(snapshot)
     page = html.render(document, lambda figure: style.to_svg(figure.draw(), figure.name))
-    _refuse_full(target)  # minutes may have passed, and what fails is taken away
-    try:
-        write_whole(target / "report.html", page)
-        write_whole(target / "results.csv", to_csv(found))
-        write_whole(target / "results.json", to_json(found))
-        for figure in document.figures:
-            write_whole(target / "figures" / f"{figure.name}.svg", style.to_svg_file(figure.draw()))
-            write_whole(target / "figures" / f"{figure.name}.pdf", style.to_pdf(figure.draw()))
-        write_whole(target / "environment.json", json.dumps(_environment(), indent=1, sort_keys=True) + "\n")
-        copy_stores(stores, target / "results.db")
-    except BaseException:  # the same command would refuse what is left of it
-        shutil.rmtree(target.resolve(), ignore_errors=True)
-        raise
+    with alone_in(target):
+        _refuse_full(target)  # minutes may have passed, and what fails is taken away
+        try:
+            write_whole(target / "report.html", page)
+            write_whole(target / "results.csv", to_csv(found))
+            write_whole(target / "results.json", to_json(found))
+            for figure in document.figures:
+                write_whole(target / "figures" / f"{figure.name}.svg", style.to_svg_file(figure.draw()))
+                write_whole(target / "figures" / f"{figure.name}.pdf", style.to_pdf(figure.draw()))
+            environment = json.dumps(_environment(), indent=1, sort_keys=True) + "\n"
+            write_whole(target / "environment.json", environment)
+            copy_stores(stores, target / "results.db")
+        except BaseException:  # the same command would refuse what is left of it
+            shutil.rmtree(target.resolve(), ignore_errors=True)
+            raise
     return target
 
 
 def _refuse_full(target: Path) -> None:
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if target.exists() and (not target.is_dir() or any(path.name != LOCK for path in target.iterdir())):
         raise InputError(f"{target} is not empty. Name a new folder with --output.")
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.cli import main
-from robustbench_sdnet.errors import InputError, StoreError
+from robustbench_sdnet.errors import InputError, StoreError, WriteError
+from robustbench_sdnet.files import alone_in
 from robustbench_sdnet.reports import report
 from robustbench_sdnet.reports.content import build
 from robustbench_sdnet.store.store import Shard, Store
@@ -107,3 +108,14 @@ def test_what_came_into_the_folder_meanwhile_is_left_alone(tmp_path, monkeypatch
     with pytest.raises(InputError, match="study is not empty"):
         report(url, "bundle", output=folder)
     assert [path.name for path in folder.iterdir()] == ["own.txt"]
+
+
+def test_a_folder_that_another_process_writes_to_is_left_to_it(tmp_path) -> None:
+    url, folder = f"sqlite:///{tmp_path}/results.db", tmp_path / "study"
+    fill(url)
+    with alone_in(folder), pytest.raises(WriteError, match="Another process is writing to"):
+        report(url, "bundle", output=folder)
+    folder.mkdir()
+    (folder / ".lock").touch()  # of a process that was killed
+    assert report(url, "bundle", output=folder) == folder
+    assert not (folder / ".lock").exists()
