@@ -101,7 +101,9 @@ class Outcome:
         for name, dtype in kept.items():
             if found[name].dtype != dtype or found[name].shape != (len(found["ids"]),):
                 raise StoreError(f"its answers are damaged (array '{name}')")
-        return cls(**found)
+        outcome = cls(**found)
+        outcome.__dict__["_blob"] = blob  # a copy of a store need not compress it again
+        return outcome
 
     @classmethod
     def join(cls, parts: Iterable[Outcome]) -> Outcome:

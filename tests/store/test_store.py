@@ -142,6 +142,11 @@ def test_pickles_in_a_shard_are_never_loaded(tmp_path):
         Outcome.decode(evil.read_bytes())
 
 
+def test_what_was_decoded_is_not_compressed_again():
+    blob = outcome().encode()
+    assert Outcome.decode(blob).encode() is blob
+
+
 def test_equal_arrays_and_specs_of_a_store_lie_in_memory_once(store):
     other = replace(CELL, lam=LambdaSpec("0.7"))
     store.add_cells({one.id: one for one in (CELL, other)})
