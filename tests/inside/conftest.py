@@ -1,13 +1,19 @@
-"""Small networks with and without shortcuts, whose BatchNorm layers have seen images."""
+"""Small networks with and without shortcuts, whose BatchNorm layers have seen images, and a folder of two runs."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import robustbench_sdnet as rs
+from robustbench_sdnet.cli import cli
 from robustbench_sdnet.data.tensors import to_images
 from robustbench_sdnet.zoo import build_model, refresh_step_sizes
 from robustbench_sdnet.zoo.nets.sdnet import Classifier
@@ -55,3 +61,31 @@ def trained() -> Classifier:
         falling.step()
     refresh_step_sizes(model)
     return model.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, trained: Classifier) -> Path:
+    """A folder with two runs on digits."""
+    folder = tmp_path_factory.mktemp("inside")
+    for name, model in (("plain", trained), ("res", settled("resnet20", num_classes=10, input_size=32))):
+        (folder / "runs" / name).mkdir(parents=True)
+        rs.save_model(model, folder / "runs" / name / "last.safetensors", data="digits")
+    return folder
+
+
+def run(folder: Path, *arguments: object, code: int = 0) -> Any:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+    finally:
+        os.chdir(before)
+    if code:
+        assert result.exception is not None
+        return str(result.exception)
+    assert result.exit_code == 0, f"{result.output}{result.exception!r}"
+    return result
+
+
+def numbers(album: dict[str, Any], **wanted: object) -> list[dict[str, Any]]:
+    return [row for row in album["numbers"] if all(row[key] == value for key, value in wanted.items())]
