@@ -132,8 +132,8 @@ def _few_classes(data: ImageData, count: int) -> str | None:
 def _known(models: list[ModelSpec], setting: Setting) -> tuple[list[ModelSpec], list[str]]:
     """The models as the store knows them, once it is sound; answers of others with their names are renamed."""
     with Store(setting.store, repair=setting.repair) as store:
-        lost = repair(store) if setting.repair else check(store)
-        found, renamed, notes = known(models, store.cells())
+        lost = repair(store) if setting.repair else []
+        found, renamed, notes = known(models, check(store))
         if renamed:
             store.add_cells(renamed)
     return found, [*(f"the store was repaired and lost {row}" for row in lost), *notes]

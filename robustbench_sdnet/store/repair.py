@@ -14,18 +14,18 @@ from .schema import CELLS, IMAGES, SHARDS, VERDICTS, columns, each_row, rows, se
 from .store import Store
 
 
-def check(store: Store) -> list[str]:
+def check(store: Store) -> dict[str, Cell]:
     """Look at every row; only those of versions that wrote no checksums are decoded, which takes long.
 
     Returns:
-        Nothing, as `repair` of a sound store.
+        Every recorded cell by id.
 
     Raises:
         StoreError: some are damaged; the first is named.
     """
     damages, cells = store.database.run("read", lambda connection: _look(connection, decoded=False))
     refuse(store.shown, damages, cells)
-    return []
+    return cells
 
 
 def repair(store: Store) -> list[str]:
@@ -64,7 +64,8 @@ def _beyond(store: Store, damage: str) -> StoreError:
 
 
 def _look(connection: sa.Connection, *, decoded: bool) -> tuple[list[Damage], dict[str, Cell]]:
-    """The damaged rows of every table, and the cells that can be read; without `decoded` checksums are believed."""
+    """The damaged rows of every table, and the cells that can be read, in order of ids; without `decoded` checksums are
+    believed."""
     reader, present = Reader(), columns(connection)
 
     def query(table: sa.Table) -> sa.Select[Any]:
@@ -81,7 +82,8 @@ def _look(connection: sa.Connection, *, decoded: bool) -> tuple[list[Damage], di
     reader.note_overlaps((key.cell_id, key.start, key.stop) for key in connection.execute(keys))
     for row in rows(connection, query(VERDICTS)):
         reader.verdicts(row)
-    return reader.damages, {cell_id: cell for cell_id, cell in cells.items() if cell is not None}
+    sound = {cell_id: cell for cell_id, cell in cells.items() if cell is not None}
+    return reader.damages, {cell_id: sound[cell_id] for cell_id in sorted(sound)}
 
 
 def _drop(connection: sa.Connection, damage: Damage) -> int:
