@@ -202,27 +202,34 @@ class Store:
             StoreError: a row is damaged; the first is named.
         """
 
+        wanted = None if only is None else frozenset(only)
+
         def read(connection: sa.Connection) -> tuple[Reader, list[T]]:
             by_id = select(CELLS, self._present).order_by(CELLS.c.id)
             queries = [by_id, self._shard_rows(), select(VERDICTS, self._present)]
-            if only is not None and len(only) < MANY:
+            if wanted is not None and len(wanted) < MANY:
                 keys = (CELLS.c.id, SHARDS.c.cell_id, VERDICTS.c.cell_id)
-                queries = [query.where(key.in_(only)) for query, key in zip(queries, keys, strict=True)]
+                queries = [query.where(key.in_(wanted)) for query, key in zip(queries, keys, strict=True)]
             reader, (cells, shards, verdicts) = Reader(), queries
             checks = {row["cell_id"]: reader.verdicts(row) for row in rows(connection, verdicts)}
-            recorded = {row["id"]: (reader.cell(row), row["asked"]) for row in rows(connection, cells)}
+            recorded = {
+                row["id"]: (reader.cell(row), row["asked"])
+                for row in rows(connection, cells)
+                if wanted is None or row["id"] in wanted
+            }
             made: dict[str, T] = {}
 
             def add(cell_id: str, shard_rows: Iterable[Row]) -> None:
                 decoded = tuple(shard for shard in map(reader.shard, shard_rows) if shard)
                 reader.note_overlaps((shard.cell_id, shard.start, shard.stop) for shard in decoded)
                 cell, asked = recorded.get(cell_id, (None, None))
-                if cell is not None and (only is None or cell_id in only):
+                if cell is not None:
                     made[cell_id] = make(Stored(cell_id, cell, asked, decoded, checks.get(cell_id)))
 
             with each_row(connection, shards) as all_shard_rows:
                 for cell_id, shard_rows in groupby(all_shard_rows, lambda row: row["cell_id"]):
-                    add(cell_id, shard_rows)
+                    if wanted is None or cell_id in wanted:
+                        add(cell_id, shard_rows)
             for cell_id in recorded.keys() - made.keys():
                 add(cell_id, ())
             return reader, [made[cell_id] for cell_id in recorded if cell_id in made]

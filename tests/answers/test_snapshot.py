@@ -58,6 +58,17 @@ def test_a_report_decodes_every_stored_shard_once(to, tmp_path, monkeypatch, off
     assert len(decoded) == len(asked)
 
 
+def test_of_many_cells_those_that_are_wanted_alone_are_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr("robustbench_sdnet.store.store.MANY", 1)
+    asked = [cell(), cell(PGD), cell(model=RESNET)]
+    made_store(tmp_path, [(one, right(7)) for one in asked]).close()
+    decoded = count_decoded(monkeypatch)
+    wanted = sorted(one.id for one in asked[:2])
+    found = Snapshot.read(f"sqlite:///{tmp_path}/made.db", only=wanted)
+    assert [one.id for one in found.answered] == wanted
+    assert len(decoded) == 2
+
+
 def test_a_snapshot_of_the_first_images_and_of_some_cells(tmp_path):
     with made_store(tmp_path, [(cell(), right(7)), (cell(PGD), right(3))]) as store:
         whole, some = Snapshot.read(store), Snapshot.read(store, only={cell(PGD).id}, limit=2)
