@@ -75,9 +75,9 @@ class Tracked:
 
 def tracked(snapshot: Snapshot) -> Tracked:
     """What to show of a store."""
-    snapshot = snapshot.told_apart
-    results = read_results(rows(snapshot))
-    return Tracked(_parameters(snapshot), tuple(_curves(results)), build(snapshot))
+    told = snapshot.told_apart
+    results = read_results(rows(told))
+    return Tracked(_parameters(told), tuple(_curves(results)), build(snapshot))
 
 
 def tag(text: str) -> str:
