@@ -93,7 +93,7 @@ def gather(store: Snapshot) -> dict[Question, dict[Subject, Right]]:
     for answered in store.exact:
         cell, spec = answered.cell, answered.cell.perturbation
         if isinstance(spec, AttackSpec) and spec.eps is not None:
-            balls.setdefault((ball(cell), Subject(cell.model, cell.lam)), []).append(answered)
+            balls.setdefault((question_of_ball(cell), Subject(cell.model, cell.lam)), []).append(answered)
     for (question, subject), run in balls.items():
         distinct = {(one.cell.kind, one.cell.perturbation.label) for one in run}
         if len(distinct) > 1 and any(one.cell.kind == "attack" for one in run):
@@ -124,6 +124,6 @@ def question_of(cell: Cell) -> Question:
     return Question(*shared)
 
 
-def ball(cell: Cell) -> Question:
+def question_of_ball(cell: Cell) -> Question:
     """The question of everything that was run in the same ball."""
     return replace(question_of(cell), kind="worst_case", perturbation=EVERY)

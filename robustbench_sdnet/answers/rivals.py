@@ -8,7 +8,7 @@ from typing import Any
 from ..specs import AttackSpec, Cell
 from ..statistics import exceeds_rare_rate
 from ..wording import natural
-from .gathered import Question, Subject, ball
+from .gathered import Question, Subject, question_of_ball
 from .per_image import Right, shared, worst
 from .rows import eps_order, lambda_order, lambda_value
 from .snapshot import Snapshot
@@ -62,7 +62,7 @@ def rivals(store: Snapshot) -> tuple[Rival, ...]:
     for answered in store.exact:
         cell, spec = answered.cell, answered.cell.perturbation
         if isinstance(spec, AttackSpec) and spec.eps is not None and cell.model.repeats is None:
-            found = balls.setdefault((ball(cell), Subject(cell.model, cell.lam)), {})
+            found = balls.setdefault((question_of_ball(cell), Subject(cell.model, cell.lam)), {})
             found.setdefault(_role(cell, spec), []).append(answered.right)
     made = [
         _rival(question, subject, worst(roles["direct"]), name, worst(found))
