@@ -73,7 +73,7 @@ def _unite(sources: Sequence[Store], target: Store) -> None:
     cells = target.cells()
     for source in reversed(sources):  # of diagnostics that saw as many images the first store's stand
         others = {cell_id for cell_id in best if best[cell_id] is not source}
-        asked = dict(source.answered(lambda stored: (stored.id, stored.asked), others))
+        asked = {cell_id: n for cell_id, n in source.asked().items() if cell_id in others}
         for count in set(asked.values()):
             target.add_cells({cell_id: cells[cell_id] for cell_id in asked if asked[cell_id] == count}, count)
         for cell_id, checks in source.verdicts().items():

@@ -178,9 +178,7 @@ class Store:
             for row in rows(connection, select(VERDICTS, self._present).where(of_cell)):
                 older = reader.verdicts(row) or []  # what is damaged is made anew
             connection.execute(sa.delete(VERDICTS).where(of_cell))
-            findings = united(
-                older, checks, lambda each: (each["check"], each["verdict"], each.get("images"))
-            )
+            findings = united(older, checks, lambda one: (one["check"], one["verdict"], one.get("images")))
             insert_once(connection, VERDICTS, {"cell_id": cell_id, "checks": canonical(findings)})
 
         self.database.run("write", add)
@@ -247,6 +245,10 @@ class Store:
     def cells(self) -> dict[str, Cell]:
         """Every recorded cell by id."""
         return self._by_id(CELLS, Reader.cell)
+
+    def asked(self) -> dict[str, int]:
+        """How many samples any run asked for at the most, by id, of the cells where that was written down."""
+        return self._by_id(CELLS, lambda reader, row: row["asked"])
 
     def outcome(self, cell_id: str, start: int = 0, stop: int | None = None) -> Outcome | None:
         """What is stored of a cell between two positions, or None where nothing is."""

@@ -14,6 +14,7 @@ from robustbench_sdnet.answers.snapshot import Snapshot
 from robustbench_sdnet.errors import StoreError
 from robustbench_sdnet.specs import CorruptionSpec
 from robustbench_sdnet.store.database import Database
+from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Shard, Store
 from tests.reports import large_store
 from tests.store.made import CELL, COST, outcome
@@ -45,6 +46,18 @@ def test_cells_are_copied_many_at_a_time(tmp_path, monkeypatch, at_once) -> None
     with Store(url) as store, Store(f"sqlite:///{path}") as copy:
         assert copy.answered(_all) == store.answered(_all)
         assert len(copy.answered(_all)) == cells == 96
+
+
+def test_of_two_stores_an_answer_is_decoded_once(tmp_path, monkeypatch) -> None:
+    urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("a", "b")]
+    for url in urls:
+        with Store(url) as store:
+            store.add_cells({CELL.id: CELL}, 4)
+            store.add_shards([Shard(CELL.id, 0, 4, outcome(), COST)])
+    decoded, decode = [], Outcome.decode
+    monkeypatch.setattr(Outcome, "decode", lambda blob: decoded.append(blob) or decode(blob))
+    copying.copy_stores(urls, tmp_path / "copy.db")
+    assert len(decoded) == 1
 
 
 def test_a_copy_that_did_not_get_into_its_file_is_no_copy(tmp_path, monkeypatch) -> None:
