@@ -121,7 +121,7 @@ class Results:
 
     def lambdas(self, data: str, model: str) -> tuple[Lambda, ...]:
         """The lambdas of a model in order: numbers first, then policies."""
-        found = (one.lam for one in self._by_subject if (one.data, one.model) == (data, model))
+        found = distinct(result.subject.lam for result in self._by_model.get((data, model), ()))
         return tuple(sorted(found, key=lambda_order))
 
     def main_lambda(self, data: str, model: str) -> Lambda:
