@@ -181,6 +181,7 @@ class Fitting:
 
         Args:
             read: from the text that is kept; a DataError for a damaged one.
+            make: makes it, and keeps its text in `kept`.
         """
         found = self._kept(name, read)
         if found is None:
