@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,18 +40,30 @@ class Display:
         self._task: Any = None
         self._done = self._total = 0.0
         self._first = self._begun = self._spoken = 0.0
+        self._warned: set[str] = set()
 
-    def update(self, done: float, total: float | None, label: str = "", left: float | None = None) -> None:
+    def update(
+        self,
+        done: float,
+        total: float | None,
+        label: str = "",
+        left: float | None = None,
+        *,
+        idle: bool = False,
+    ) -> None:
         """Show that `done` of `total` is done; nothing where the total is not known.
 
         Args:
             left: seconds until all is done; None to go on as fast as until now.
+            idle: nobody is at it so far, as before workers have started: that time says nothing of what is left.
         """
         if self._quiet or not total:
             return
         now = time.monotonic()
         if done < self._done or total != self._total:
             self._first, self._begun, self._spoken = done, now, now
+        elif idle:
+            self._begun = now
         tenth = int(10 * done / total) > int(10 * self._done / total) and done > self._first
         self._done, self._total = done, total
         if left is None and done > self._first:
@@ -70,6 +82,13 @@ class Display:
             self._bar.console.print(visible(text, keep="\n"), markup=False, highlight=False, soft_wrap=True)
         elif always or not self._quiet:
             say(text, err=True)
+
+    def warn(self, notes: Iterable[str]) -> None:
+        """Say what the user should know, each line once."""
+        for note in notes:
+            if note not in self._warned:
+                self._warned.add(note)
+                self.note(f"Warning: {note}", always=True)
 
     def close(self) -> None:
         """Take the bar away."""
@@ -150,7 +169,6 @@ def shown_progress(verb: str, *, quiet: bool = False) -> Iterator[Callable[[Prog
     with shown(verb, quiet=quiet) as display:
         began = time.monotonic()
         said = False
-        warned: set[str] = set()
 
         def update(progress: Progress) -> None:
             nonlocal said
@@ -158,10 +176,7 @@ def shown_progress(verb: str, *, quiet: bool = False) -> Iterator[Callable[[Prog
                 todo = counted(progress.shards, "shard")
                 display.note(f"{verb}: {todo} to do, {progress.stored:,} stored already.")
             said = True
-            for note in progress.notes:
-                if note not in warned:
-                    warned.add(note)
-                    display.note(f"Warning: {note}", always=True)
+            display.warn(progress.notes)
             label = _crew(progress, time.monotonic() - began) if progress.doing else progress.label
             display.update(progress.share, 1 if progress.shards else None, label, progress.left)
 
@@ -184,8 +199,10 @@ def shown_fits(*, quiet: bool = False) -> Iterator[Callable[[FitProgress], None]
     with shown("fitting lambda", quiet=quiet) as display:
 
         def update(fit: FitProgress) -> None:
+            display.warn(fit.notes)
             images = "the evaluated images, with their labels" if fit.lam.upper_bound else "training images"
-            display.update(fit.done, fit.steps, f"{fit.lam.text} for {fit.model.name} on {images}")
+            label = f"{fit.lam.text} for {fit.model.name} on {images}"
+            display.update(fit.done, fit.steps, label, idle=fit.idle)
 
         yield update
 

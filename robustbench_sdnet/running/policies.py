@@ -28,12 +28,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FitProgress:
-    """How far the fit of a policy has come: steps done of all, none at first."""
+    """How far the fit of a policy has come: steps done of all, none at first.
+
+    Attributes:
+        idle: no worker has begun.
+        notes: a line for whatever the user should know of the workers.
+    """
 
     model: ModelSpec
     lam: LambdaSpec
     done: int
     steps: int
+    idle: bool = False
+    notes: Sequence[str] = ()
 
 
 OnFit = Callable[[FitProgress], None]
@@ -107,12 +114,17 @@ def _measured(
     on_network = partial(_on_network, ask, model, doing)
     label = f"the fit of {lam.text} for {model.name}"
     jobs = [Job(label=label, models=[model], ask=on_network, arguments=make) for make in arguments]
-    on_fit(FitProgress(model, lam, 0, len(jobs)))
-    for number, answer in ready.engine.ask(jobs, ready.worker):
+
+    def tell() -> None:
+        idle = not found and not any(what for _, what in ready.engine.doing)
+        on_fit(FitProgress(model, lam, len(found), len(jobs), idle, ready.engine.notes))
+
+    tell()
+    for number, answer in ready.engine.ask(jobs, ready.worker, tell):
         if isinstance(answer, SdnetBenchError):
             raise ModelError(about(model.name, answer)) from answer
         found[number] = answer
-        on_fit(FitProgress(model, lam, len(found), len(jobs)))
+        tell()
     return [found[number] for number in range(len(jobs))]
 
 

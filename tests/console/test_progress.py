@@ -57,6 +57,16 @@ def test_work_that_begins_again_is_timed_anew(capsys, clock):
     assert capsys.readouterr().err.splitlines() == ["fit: 100 % (a)", "fit: 50 % (a), about 5 s left"]
 
 
+def test_the_time_that_workers_take_to_start_says_nothing_of_what_is_left(capsys, clock):
+    with shown_fits() as update:
+        model = ModelSpec(name="a", source="a", arch="sdnet20", weights="0")
+        for done, idle in ((0, True), (0, True), (0, False), (1, False)):
+            update(FitProgress(model, LambdaSpec("calibrated"), done, 10, idle))
+            clock[0] += 20
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "fitting lambda: 10 % (calibrated for a on training images), about 6 min left"
+
+
 def test_quiet_says_nothing_and_an_unknown_total_neither(capsys):
     display = Display("x", quiet=True)
     display.update(1, 2)
@@ -141,5 +151,7 @@ def test_a_fit_says_on_which_images(capsys, policy, images):
     with shown_fits() as update:
         model = ModelSpec(name="a", source="a", arch="sdnet20", weights="0")
         for done in (0, 10):
-            update(FitProgress(model, LambdaSpec(policy), done, 10))
-    assert f"({policy} for a on {images})" in capsys.readouterr().err
+            update(FitProgress(model, LambdaSpec(policy), done, 10, notes=["node 7 is not used"]))
+    said = capsys.readouterr().err
+    assert f"({policy} for a on {images})" in said
+    assert said.count("Warning: node 7 is not used") == 1

@@ -224,6 +224,18 @@ def test_jobs_for_which_there_is_no_room_wait_until_others_have_ended():
         _asked(crew, list)
 
 
+def test_who_asks_is_told_that_nothing_ends_yet():
+    crew, waits = _Crew(0), []
+
+    def on_wait():
+        waits.append(len(crew.members))
+        crew.workers = len(waits) // 3  # the first one starts late
+
+    jobs = [Job(label="", models=[], ask=lambda: "done", arguments=tuple)]
+    assert dict(Jobs(lambda models, worker: NOTHING, crew, jobs, None, on_wait).ended()) == {0: "done"}
+    assert waits == [0, 0, 0]
+
+
 def test_arguments_are_made_when_their_turn_comes_and_then_forgotten():
     """All levels of noise of many large images at once are more than a driver holds."""
     alive, most = WeakSet(), []

@@ -105,12 +105,14 @@ class Engine(Protocol):
             kept: cells whose perturbed images are asked for.
         """
 
-    def ask(self, jobs: Sequence[Job], worker: Worker) -> Iterator[tuple[int, Any]]:
+    def ask(
+        self, jobs: Sequence[Job], worker: Worker, on_wait: Callable[[], None] = lambda: None
+    ) -> Iterator[tuple[int, Any]]:
         """Do jobs, in any order: each one's number, and what its function returned or the error that it ended in.
 
         That is a `SdnetBenchError`, as of a model that fails; also where the job ended every worker that it was given.
         The others go on. They do not where an engine has no workers or no room, nor where there is a mistake in the
-        program: that is raised.
+        program: that is raised. `on_wait` is called about every second while none ends on other workers.
         """
 
     def close(self) -> None:

@@ -31,7 +31,9 @@ class Local:
         for task in tasks:
             yield [(task, worker.answer(task, inputs(task)))]
 
-    def ask(self, jobs: Sequence[Job], worker: Worker) -> Iterator[tuple[int, Any]]:
+    def ask(
+        self, jobs: Sequence[Job], worker: Worker, on_wait: Callable[[], None] = lambda: None
+    ) -> Iterator[tuple[int, Any]]:
         """Do jobs one after the other; see `Engine`."""
         for number, job in enumerate(jobs):
             yield number, _done(job, worker, job.arguments())

@@ -58,11 +58,13 @@ class RayEngine:
             with self._working(worker) as pool:
                 yield from Run(self.shared, pool, tasks, worker, inputs, frozenset(kept)).batches()
 
-    def ask(self, jobs: Sequence[Job], worker: Worker) -> Iterator[tuple[int, Any]]:
+    def ask(
+        self, jobs: Sequence[Job], worker: Worker, on_wait: Callable[[], None] = lambda: None
+    ) -> Iterator[tuple[int, Any]]:
         """Do every job; see `Engine`."""
         if jobs:
             with self._working(worker) as pool:
-                yield from Jobs(self.shared, pool, jobs, worker).ended()
+                yield from Jobs(self.shared, pool, jobs, worker, on_wait).ended()
 
     def close(self) -> None:
         """End the workers, and the cluster if it was started here."""

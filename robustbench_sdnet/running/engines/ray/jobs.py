@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,8 +22,16 @@ Ended = tuple[int, Any]
 class Jobs:
     """The state of what is asked; see `Engine.ask`."""
 
-    def __init__(self, share: Share, pool: Pool, jobs: Sequence[Job], worker: Worker) -> None:
+    def __init__(
+        self,
+        share: Share,
+        pool: Pool,
+        jobs: Sequence[Job],
+        worker: Worker,
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> None:
         self.share, self.pool, self.jobs, self.worker = share, pool, jobs, worker
+        self.on_wait = on_wait
         self.waiting = deque(range(len(jobs)))
         self.tries: Counter[int] = Counter()
 
@@ -36,10 +44,15 @@ class Jobs:
         left = len(self.jobs)
         while left:
             self.pool.grow(left)
-            found: Iterable[Ended] = self._submit()
-            for one in found or (one for member in self.pool.ended() for one in self._taken(member)):
+            for one in self._submit():
                 left -= 1
                 yield one
+            members = self.pool.ended() if left else []
+            for one in (one for member in members for one in self._taken(member)):
+                left -= 1
+                yield one
+            if left and not members:
+                self.on_wait()
 
     def _submit(self) -> list[Ended]:
         """Give every idle worker a job; those whose models cannot be loaded end at once."""
