@@ -21,8 +21,17 @@ DEEPEST = 20  # levels of lists and mappings
 MOST = 100_000  # values, each as often as it is repeated by reference
 
 
+# What YAML 1.1 takes for a number and one does not: 012 for 10, 1:30 for 90, and more digits than Python prints.
+_NO_NUMBER = re.compile(r"[-+]?0[0-9_]+$|[^:]+:|[-+]?0[bx].{100}")
+
+
 class _Loader(yaml.SafeLoader):
     """Plain values; what a value's own tag cannot read is an error with its place."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # its stub has no types
+        is_number = tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+        return self.DEFAULT_SCALAR_TAG if is_number and _NO_NUMBER.match(value) else tag
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         try:
@@ -32,17 +41,6 @@ class _Loader(yaml.SafeLoader):
             raise ConstructorError(
                 None, None, f"'{shown(node.value)}' is not a valid {kind}", node.start_mark
             ) from error
-
-
-_INT = "tag:yaml.org,2002:int"
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, rule) for tag, rule in rules if tag != _INT]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-# As YAML 1.2 has them: 1.1 takes 012 for 10, and 1:30 for 90.
-_Loader.add_implicit_resolver(
-    _INT, re.compile(r"[-+]?(0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$"), list("-+0123456789")
-)
 
 
 def parse_yaml(text: str, where: str, error: type[SdnetBenchError] = InputError) -> Any:

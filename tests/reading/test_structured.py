@@ -29,10 +29,10 @@ def test_plain_values_are_read(tmp_path):
 
 
 def test_numbers_are_decimal_as_one_writes_them():
-    """YAML 1.1 takes 012 for 10, and 1:30 for 90."""
-    assert parse_yaml("[012, 1:30, 0x10, 0b11, 1_000, -7, +7, 0]", "r") == [
-        *("012", "1:30"),
-        *(16, 3, 1000, -7, 7, 0),
+    """YAML 1.1 takes 012 for 10, 1:30 for 90, and 1:30.5 for 90.5."""
+    assert parse_yaml("[012, -010, 00, 1:30, 1:30.5, 0x10, 0b11, 1_000, -7, +7, 0, 01.5]", "r") == [
+        *("012", "-010", "00", "1:30", "1:30.5"),
+        *(16, 3, 1000, -7, 7, 0, 1.5),
     ]
 
 

@@ -96,10 +96,13 @@ def test_settings_are_read_as_yaml_in_the_type_of_the_key():
 
 def test_leading_zeros_change_no_number():
     """As a job array writes them."""
-    train = load_recipe("published", {"train.seed": "012", "train.milestones": "[030, 060]"}).train
-    assert (train.seed, train.milestones) == (12, (30, 60))
-    with pytest.raises(InputError, match=r"train\.seed must be a whole number, got '1:30'"):
-        load_recipe("published", {"train.seed": "1:30"})
+    given = {"train.seed": "012", "train.milestones": "[030, 060]", "model.width": "016", "model.lam": "01"}
+    recipe = load_recipe("published", given)
+    assert (recipe.train.seed, recipe.train.milestones) == (12, (30, 60))
+    assert (recipe.model["width"], recipe.model["lam"]) == (16, 1.0)
+    for key, value in {"train.seed": "1:30", "train.lr": "1:30.5", "train.epochs": "0x" + "f" * 5000}.items():
+        with pytest.raises(InputError, match=rf"^{key} must be a (whole )?number, got '{value[:20]}"):
+            load_recipe("published", {key: value})
 
 
 @pytest.mark.parametrize("name", ["001", "on", "1_000", "runs/a #1", "a: b"])

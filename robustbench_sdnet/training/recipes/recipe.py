@@ -123,7 +123,9 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
         if isinstance(value, str) and not isinstance(defaults.get(name), str):  # a text is no YAML
             value = parse_yaml(value, f"{key}: '{shown(value)}'")
         if section == "model":
-            model[name] = as_default(value, DEFAULTS[name], key) if name in DEFAULTS else value
+            # The width's default is the architecture's: any whole number stands for it here.
+            like = 0 if name == "width" and value is not None else DEFAULTS.get(name)
+            model[name] = value if like is None else as_default(value, like, key)
         else:
             train[name] = as_default(value, defaults[name], key, 2**63 - 1)
     options = replace(recipe.train, **train)
