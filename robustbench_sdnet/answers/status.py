@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..store.rows import Stored
+from ..store.rows import Stored, is_unfinished
 from ..store.store import Store
 from .names import told_apart
 
@@ -37,6 +37,15 @@ def status(store: Store) -> list[dict[str, Any]]:
         }
         for (name, label, kind), same in sorted(rows.items())
     ]
+
+
+def has_unfinished(store: Store) -> bool:
+    """Whether a run asked for more of any cell than is answered; no answer is decoded."""
+    asked, ranges = store.asked(), store.ranges()
+    return any(
+        is_unfinished(cell, asked.get(cell_id), sum(stop - start for start, stop in ranges.get(cell_id, ())))
+        for cell_id, cell in store.cells().items()
+    )
 
 
 class _Counted:

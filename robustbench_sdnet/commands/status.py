@@ -26,16 +26,17 @@ def status(store: str, forget: bool, as_json: bool) -> None:
       sdnet-bench status --forget
     """
     from ..answers.snapshot import url_of
-    from ..answers.status import status as read_status
+    from ..answers.status import has_unfinished, status as read_status
     from ..console.tables import fitted
     from ..store.store import Store
 
     url = url_of(store)
     if forget:
-        Store(url, must_exist=True).close()  # one that is not there is not made
+        with Store(url, must_exist=True) as opened:  # one that is not there is not made
+            forget = has_unfinished(opened)
     with Store(url, must_exist=not forget) as opened:
-        if forget and (forgotten := opened.forget_unfinished()):
-            say(f"Forgot {counted(forgotten, 'unfinished cell')}.", err=True)
+        if forget:
+            say(f"Forgot {counted(opened.forget_unfinished(), 'unfinished cell')}.", err=True)
         rows = read_status(opened)
 
     keys = ("model", "data", "kind", "cells", "unfinished", "samples", "last_finished")

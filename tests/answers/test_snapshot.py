@@ -31,6 +31,7 @@ from robustbench_sdnet.store.store import Shard, Store
 from ..made_answers import COST, HIGH, LOW, NOISE, PGD, RESNET, SDNET, SQUARE, cell, made_store, right
 from ..reports.tracker_files import offline as offline
 from ..store.made import outcome
+from ..store.test_database import read_only
 
 
 @pytest.mark.parametrize("read", [table, outcomes, report])
@@ -388,6 +389,15 @@ def test_what_is_forgotten_is_not_unfinished_and_can_be_asked_again(tmp_path, ca
     with pytest.raises(SystemExit, match="1"):
         main(["status", "--forget", "--store", f"sqlite:///{tmp_path}/none.db"])
     assert not (tmp_path / "none.db").exists()
+
+
+def test_where_nothing_is_to_be_forgotten_a_store_need_not_be_writable(tmp_path, capsys):
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    made_store(folder, [(cell(), right(4))]).close()
+    with read_only(folder), pytest.raises(SystemExit, match="0"):
+        main(["status", "--forget", "--store", f"sqlite:///{folder}/made.db"])
+    assert "clean" in capsys.readouterr().out
 
 
 def test_what_was_stopped_is_unfinished_and_said_so(tmp_path):
