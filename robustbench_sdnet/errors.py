@@ -6,6 +6,7 @@ The command line prints the message without a traceback and exits with `exit_cod
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -99,7 +100,9 @@ def out_of_memory(error: BaseException) -> bool:
 
 def about(name: str, error: SdnetBenchError) -> str:
     """What an error of a model says, with the model's name in front where it does not name it."""
-    return str(error) if name in str(error) else f"{name}: {error}"
+    text, own = str(error), re.escape(name)  # which may be a word of any message, such as "model"
+    is_named = re.search(rf"^(Model )?'?{own}(?!\w)|(?<!\w){own}: ", text)
+    return text if is_named else f"{name}: {text}"
 
 
 def first_line(error: BaseException) -> str:
