@@ -19,7 +19,7 @@ from ..data.images import check_labels
 from ..data.tensors import to_images
 from ..devices import full_float32
 from ..errors import InputError
-from ..reading.numbers import number, whole
+from ..reading.numbers import number, seed_of, whole
 from ..reading.options import several
 from ..specs.lambdas import LAMBDAS, ON_TEST_LABELS, PUBLISHED_LEVELS
 from ..wording import shown
@@ -71,6 +71,7 @@ def calibrate(
         DataError: labels that are no class numbers from 0.
     """
     check_evaluated(model)
+    seed = seed_of(seed, -(2**63))
     levels = _levels(images, labels, sample_ids, noises, seed)
     size = whole(batch_size, "batch_size must be a whole number", 1)
     grid = {number(value, "lambda must be finite and not negative", 0) for value in several(lambdas)}
@@ -124,12 +125,13 @@ def _levels(
 
     if not isinstance(noises, Mapping):
         raise InputError(f"noises must map names of corruptions to levels, got {shown(repr(noises))}.")
-    if not (len(images) == len(labels) > 0 and noises):
-        given = f"{len(images)} images, {len(labels)} labels and {len(noises)} noises"
-        raise InputError(f"A calibration needs training images with labels, and noises: got {given}.")
     checked_images(images)
+    classes = np.atleast_1d(np.asarray(labels))
+    if not (len(images) == len(classes) > 0 and noises):
+        given = f"{len(images)} images, {len(classes)} labels and {len(noises)} noises"
+        raise InputError(f"A calibration needs training images with labels, and noises: got {given}.")
     ids = ids_of(sample_ids, len(images))
-    targets = check_labels(np.asarray(labels), None, "labels")
+    targets = check_labels(classes, None, "labels")
 
     def under(noise: str, level: float, start: int) -> tuple[Level]:
         part = slice(start, None, _SHARES) if len(images) > 1 else slice(None)

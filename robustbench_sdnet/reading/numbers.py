@@ -7,6 +7,7 @@ import re
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from numbers import Integral, Real
+from typing import Any, cast
 
 from ..errors import InputError
 from ..wording import shown
@@ -64,7 +65,10 @@ def seed_of(value: object, low: int = 0) -> int:
 
 
 def number(value: object, rule: str, low: float = -math.inf, high: float = math.inf) -> float:
-    """A finite number from `low` to `high`, of a text or of what YAML and JSON hold; anything else is an InputError."""
+    """A finite number from `low` to `high`, of a text, of what YAML and JSON hold, or of an array or a tensor of one;
+    anything else is an InputError."""
+    if getattr(value, "ndim", None) == 0:
+        value = cast(Any, value).item()
     try:
         found = float(value) if isinstance(value, str | Real) else math.nan  # NumPy's too
     except (ValueError, OverflowError):

@@ -194,12 +194,19 @@ def test_calibration_needs_images_and_noises(model, pixels, labels):
         ({"noises": "noise"}, "noises must map names of corruptions to levels, got 'noise'"),
         ({"noises": {"gaussian_noise": ["mild"]}}, "A level of gaussian_noise must be a number, got 'mild'"),
         ({"model": "sdnet20"}, "model must be a module, got 'sdnet20'. Load one by name"),
+        ({"images": None}, "must be uint8 arrays or tensors, got NoneType"),
+        ({"labels": None}, "4 images, 1 labels and 2 noises"),
+        ({"seed": "one"}, "seed must be a whole number, got 'one'"),
     ):
         asked = {"model": model, "images": pixels[:4], "labels": labels[:4].numpy(), "noises": NOISES}
         with pytest.raises(InputError, match=message):
             calibrate(**{**asked, **given})
     alone = calibrate(model, pixels, labels.numpy(), noises={"gaussian_noise": 0.1}, lambdas=("0.1", 1))
     assert ([point.level for point in alone.points], alone.lambdas) == ([0.0, 0.1], (0.1, 1.0))
+    given = {"noises": {"gaussian_noise": torch.tensor([0.125, 0.5])}, "lambdas": torch.tensor([0.25, 1])}
+    tensors = calibrate(model, pixels, labels, seed=np.int64(3), **given)
+    assert [point.level for point in tensors.points] == [0.0, 0.125, 0.5]
+    assert CalibratedFit.from_json(tensors.to_json()) == tensors
 
 
 def test_fits_take_a_model_in_evaluation_class_numbers_and_images_in_their_range(
