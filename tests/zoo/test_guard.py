@@ -165,6 +165,14 @@ def test_another_input_is_named_where_it_comes_four_times_nearer(monkeypatch, as
     assert told in found
 
 
+@pytest.mark.parametrize(("batches", "judged"), [(0, True), (1, False), (28, False), (29, True)])
+def test_statistics_that_begin_to_be_learned_judge_nothing(batches: int, judged: bool) -> None:
+    """After 28 batches 5 % of them are still 0 and 1; without a count, as in files that lack it, they are taken."""
+    norm = nn.BatchNorm2d(3).eval()
+    norm.num_batches_tracked.fill_(batches)
+    assert (check_input(norm, torch.rand(40, 3, 8, 8)) is not None) == judged
+
+
 class Unreached(nn.Module):
     """What lies behind the first BatchNorm layer, or beside the way."""
 

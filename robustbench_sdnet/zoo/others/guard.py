@@ -26,6 +26,9 @@ _NORMALISER = re.compile(
 AS_IS = "as they are"
 HALVES = (torch.float16, torch.bfloat16)
 CLEARLY = 4.0  # how many times nearer another input must come to the BatchNorm statistics to be called the right one
+STILL_INITIAL = (
+    0.05  # of the BatchNorm statistics: where more is 0 and 1 as at first, they are not of the images yet
+)
 
 
 @contextmanager
@@ -176,7 +179,7 @@ def check_input(model: nn.Module, images: Tensor) -> str | None:
     """Check whether natural images in [0, 1] look to a model like its training images.
 
     The statistics that the first BatchNorm layer remembers are compared with those of the images as they are, and
-    as they would be under other conventions. Models without BatchNorm cannot be judged.
+    as they would be under other conventions. Models without BatchNorm, or hardly trained, cannot be judged.
 
     Args:
         model: in evaluation mode, takes images in [0, 1].
@@ -187,7 +190,7 @@ def check_input(model: nn.Module, images: Tensor) -> str | None:
     """
     norms = (layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d))
     layer = next((norm for norm in norms if norm.running_var is not None), None)
-    if layer is None:
+    if layer is None or _still_initial(layer) > STILL_INITIAL:
         return None
     conventions = _conventions(images)
     distances = {name: _distance(model, layer, each.images) for name, each in conventions.items()}
@@ -199,6 +202,12 @@ def check_input(model: nn.Module, images: Tensor) -> str | None:
         f"The input looks wrong: the first BatchNorm layer's statistics are {times:.0f} "
         f"times nearer when images are {nearest}. {_remedy(model, conventions[nearest])}."
     )
+
+
+def _still_initial(layer: nn.BatchNorm2d) -> float:
+    """Which share of a layer's running statistics is what they began with; 0 where the updates were not counted."""
+    updates = int(layer.num_batches_tracked) if layer.num_batches_tracked is not None else 0
+    return (1 - layer.momentum) ** updates if updates and layer.momentum is not None else 0.0
 
 
 class Convention(NamedTuple):
