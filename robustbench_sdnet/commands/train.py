@@ -95,8 +95,9 @@ def train(
     from ..data.registry import check_name
     from ..training.recipes.recipe import check_recipe, resolve_recipe
 
+    images = name if setting.data is None else setting.data
     check_name(name)
-    images = setting.data or name
+    check_name(images)
     resolved = resolve_recipe(recipe, overrides, images)
     check_recipe(resolved, arch, overrides)
     check_tracker(place["track"])

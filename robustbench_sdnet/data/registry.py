@@ -67,7 +67,7 @@ def check_name(name: str) -> None:
     if not colon and kind in DATASETS:
         return
     if f"{kind}:PATH" not in DATASETS:
-        found = path_of(path if path and kind == "imagenet" else name)
+        found = path_of(path if path and kind == "imagenet" else name or ".")
         if name and found.is_dir():
             raise InputError(
                 f"Data set '{name}' is a folder. Of classes, write imagenet in its place, and --data-root "

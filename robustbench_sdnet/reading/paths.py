@@ -22,7 +22,11 @@ def named(value: object, what: str, remedy: str) -> str:
 
 
 def expanded(text: str | os.PathLike[str]) -> Path:
-    """A path with its `~` replaced, whether it can be reached or not; InputError for a dash, no such user, or a NUL."""
+    """A path with its `~` replaced, in reach or not; InputError for nothing, a dash, no such user, or a NUL."""
+    if text == "":
+        raise InputError(
+            "A name or path is empty, as a shell's variable is that is not set. The working folder is '.'."
+        )
     if text == "-":  # which other programs take for the terminal or a pipe
         raise InputError(
             "'-' is not a path here. What belongs on the terminal goes there anyway; for a file of that name, "

@@ -24,6 +24,7 @@ def test_a_path_has_its_home_replaced(monkeypatch, tmp_path):
     [
         ("~nobody-of-that-name/x", "No user has the name"),
         ("-", "not a path here"),
+        ("", r"^A name or path is empty, .* The working folder is '\.'\.$"),
         ("a\0b", "no NUL byte"),
         ("x" * 5000, "is not a path here"),
     ],

@@ -297,6 +297,7 @@ def test_a_card_that_claims_large_images_takes_no_memory(tmp_path: Path) -> None
     [
         ("none.safetensors", "No checkpoint 'none.safetensors'"),
         ("cifar10/nothing", "Unknown model 'cifar10/nothing'"),
+        ("", "A name or path is empty"),
         ("model_best.pth.tar", "No model file 'model_best.pth.tar'"),
         ("timm:", "names no model"),
     ],
