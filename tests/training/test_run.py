@@ -283,6 +283,15 @@ def test_divergence_stops_with_step_rate_and_hint(tiny_data, quick, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_loss_that_is_not_finite_before_any_update_is_no_matter_of_the_rate(tiny_data, quick, tmp_path):
+    settings = {**quick, "model.std": [1e-40] * 3}
+    told = (
+        r"at step 1, before any update\. Check model\.mean, model\.std and train\.init, .* another --output"
+    )
+    with pytest.raises(TrainingError, match=told):
+        train(tiny_data, "resnet20", overrides=settings, output=tmp_path / "run")
+
+
 def test_a_network_that_the_last_update_ruined_is_no_success(tiny_data, quick, tmp_path, monkeypatch):
     """Its loss was finite; its accuracy was that of the first class."""
     from robustbench_sdnet.training.step import loop

@@ -194,6 +194,11 @@ def check_finite(session: Session) -> None:
     bad = int(session.bad_step)
     if bad == NEVER:
         return
+    if bad == 0:
+        raise TrainingError(
+            "The loss is not finite at step 1, before any update. Check model.mean, model.std and train.init, and name "
+            "another --output."
+        )
     rate = session.options.learning_rate(bad, session.steps_total)
     hint = "train.precision=float32" if session.device.autocast else "a longer train.warmup"
     raise TrainingError(
