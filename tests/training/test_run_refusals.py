@@ -119,7 +119,7 @@ def test_refusals(tiny_data, quick, tmp_path, monkeypatch):
         ({"overrides": {1: 2}}, r"^overrides must be a mapping of names to values, got dict '\{1: 2\}'"),
         ({"arch": ["resnet20"]}, r"^Unknown architecture '\['resnet20'\]'"),
         ({"runs": None}, "^runs is given by name or path, got an object of type NoneType"),
-        ({"recipe": ""}, "^A name or path is empty"),
+        ({"recipe": ""}, "^Unknown recipe ''"),
     ],
     ids=str,
 )

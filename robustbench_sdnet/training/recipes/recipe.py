@@ -152,7 +152,7 @@ def _grown(sizes: tuple[int, ...], before: int, epochs: int) -> tuple[int, ...]:
 def _read(name: str) -> Mapping[str, Any]:
     path = FOLDER / f"{name}.yaml"
     if not path.is_file():
-        path = path_of(name)
+        path = path_of(name or ".")
         if path.suffix not in (".yaml", ".yml") and not path.is_file():
             raise unknown("recipe", name, recipe_names())
     raw = read_yaml(path)
