@@ -36,6 +36,7 @@ TRIED = (*LAMBDAS[::2], LAMBDAS[-1])
 _SHARES = 2
 
 
+@full_float32()
 def calibrate(
     model: nn.Module,
     images: NDArray[np.uint8],
