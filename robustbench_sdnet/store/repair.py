@@ -82,8 +82,8 @@ def _look(connection: sa.Connection, *, decoded: bool) -> tuple[list[Damage], di
     reader.note_overlaps((key.cell_id, key.start, key.stop) for key in connection.execute(keys))
     for row in rows(connection, query(VERDICTS)):
         reader.verdicts(row)
-    sound = {cell_id: cell for cell_id, cell in cells.items() if cell is not None}
-    return reader.damages, {cell_id: sound[cell_id] for cell_id in sorted(sound)}
+    sound = {cell_id: cell for cell_id in sorted(cells) if (cell := cells[cell_id]) is not None}
+    return reader.damages, sound
 
 
 def _drop(connection: sa.Connection, damage: Damage) -> int:
