@@ -148,20 +148,20 @@ def _levels(
 
 
 @full_float32()
-def _point(model: nn.Module, device: str | torch.device, shown: Level, *, tried: Tried) -> FitPoint:
+def _point(model: nn.Module, device: str | torch.device, noisy: Level, *, tried: Tried) -> FitPoint:
     """What a network answers under one level of noise."""
-    targets = torch.as_tensor(shown.labels, device=device)
+    targets = torch.as_tensor(noisy.labels, device=device)
     residuals, levels, right = [], [], []
-    for start in range(0, len(shown.images), tried.batch_size):
+    for start in range(0, len(noisy.images), tried.batch_size):
         part = slice(start, start + tried.batch_size)
-        batch = to_images(shown.images[part], device)
+        batch = to_images(noisy.images[part], device)
         with torch.no_grad():
             residuals.append(mean_energy(model, batch, tried.trained))
             levels.append(noise_level(model, batch))
             swept = sweep_lambdas(model, batch, tried.lambdas, scope=tried.scope)
             right.append(torch.stack([logits.argmax(1) == targets[part] for logits in swept]))
     texts = tuple("".join("1" if hit else "0" for hit in row) for row in torch.cat(right, 1).tolist())
-    return FitPoint(shown.noise, shown.level, _numbers(residuals), _numbers(levels), texts)
+    return FitPoint(noisy.noise, noisy.level, _numbers(residuals), _numbers(levels), texts)
 
 
 def _fit(
