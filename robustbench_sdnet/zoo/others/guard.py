@@ -26,9 +26,7 @@ _NORMALISER = re.compile(
 AS_IS = "as they are"
 HALVES = (torch.float16, torch.bfloat16)
 CLEARLY = 4.0  # how many times nearer another input must come to the BatchNorm statistics to be called the right one
-STILL_INITIAL = (
-    0.05  # of the BatchNorm statistics: where more is 0 and 1 as at first, they are not of the images yet
-)
+STILL_INITIAL = 0.05  # the largest share that may be as at first of BatchNorm statistics that judge
 
 
 @contextmanager
