@@ -62,7 +62,7 @@ class CalibratedFit:
         """The fit that `to_json` wrote; DataError for anything else."""
         try:
             raw = json.loads(text)
-            points = tuple(_point(point) for point in raw["points"])
+            points = tuple(map(point_of, raw["points"]))
             lines = {rule: Line(**raw["lines"][rule]) for rule in CALIBRATIONS}
             numbers = [raw["residual_lambda"], min(raw["lambdas"]), max(raw["lambdas"])]
             numbers += [value for line in lines.values() for value in (line.slope, line.intercept)]
@@ -129,7 +129,8 @@ class Calibrated:
         return self.fit.identity(self.rule) + ("" if self.per == "sample" else "-batch")
 
 
-def _point(raw: dict[str, Any]) -> FitPoint:
+def point_of(raw: dict[str, Any]) -> FitPoint:
+    """The point whose fields JSON held; TypeError for others."""
     fields: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()
     }

@@ -6,8 +6,9 @@ on *training* images, and residuals and answers at every lambda are recorded.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 
 import numpy as np
@@ -18,13 +19,13 @@ from torch import Tensor, nn
 from ..data.images import check_labels
 from ..data.tensors import to_images
 from ..devices import full_float32
-from ..errors import InputError
+from ..errors import DataError, InputError
 from ..reading.numbers import number, seed_of, whole
 from ..reading.options import several
 from ..specs.lambdas import LAMBDAS, ON_TEST_LABELS, PUBLISHED_LEVELS
 from ..wording import shown
 from ..zoo.nets.control import check_evaluated
-from .calibrated import VERSION, Calibrated, CalibratedFit, mean_energy, noise_level, plot_fit
+from .calibrated import VERSION, Calibrated, CalibratedFit, mean_energy, noise_level, plot_fit, point_of
 from .lines import CLEAN, FitPoint, fit_lines
 from .policy import Fitting
 from .sweep import stem_of, sweep_lambdas
@@ -198,10 +199,30 @@ def _measured(fitting: Fitting, name: str, lambdas: tuple[float, ...]) -> Calibr
     images = data.pixels.read(positions)
     levels = _levels(images, data.labels[positions], data.ids[positions], PUBLISHED_LEVELS)
     tried = Tried(lambdas, float(model.training_lambda), fitting.scope, fitting.batch_size)
-    points = fitting.measure(partial(_point, tried=tried), levels)
+    points = _measured_points(fitting, f"{name}-begun", levels, tried)
     fit = _fit(points, tried, images=len(images), source=data.content_hash, weights=model.weights)
     fitting.kept.keep(name, fit.to_json(), lambda path: plot_fit(fit, path))
+    fitting.kept.forget(f"{name}-begun")
     return fit
+
+
+def _measured_points(
+    fitting: Fitting, begun: str, levels: Sequence[Callable[[], tuple[Level]]], tried: Tried
+) -> list[FitPoint]:
+    """What a network answers at every level; each is kept at once, so that a fit that was stopped goes on."""
+    found = fitting.at_hand(begun, _points_by_place) or {}
+    missing = [place for place in range(len(levels)) if place not in found]
+    for index, point in fitting.measure(partial(_point, tried=tried), [levels[place] for place in missing]):
+        found[missing[index]] = point
+        fitting.kept.keep(begun, json.dumps({place: asdict(known) for place, known in found.items()}))
+    return [found[place] for place in range(len(levels))]
+
+
+def _points_by_place(text: str) -> dict[int, FitPoint]:
+    try:
+        return {int(place): point_of(raw) for place, raw in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"This is no fit that was begun ({error}).") from None
 
 
 def _numbers(parts: Sequence[Tensor]) -> tuple[float, ...]:

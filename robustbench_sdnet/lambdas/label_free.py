@@ -185,8 +185,8 @@ def _estimated(fitting: Fitting, name: str) -> Reference:
     """Estimate the noise of clean training images, and keep the number under that name."""
     data = fitting.data
     clean = data.pixels.read(data.positions(fitting.count))
-    (found,) = fitting.measure(_reference, [lambda: (clean, fitting.batch_size)])
-    fitting.kept.keep(name, repr(found.variance), lambda path: None)
+    ((_, found),) = fitting.measure(_reference, [lambda: (clean, fitting.batch_size)])
+    fitting.kept.keep(name, repr(found.variance))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -132,15 +132,20 @@ class Kept(Protocol):
     def one_process(self, name: str) -> AbstractContextManager[None]:
         """Hold a name in the block against other processes, which wait for the fit that is made there."""
 
-    def keep(self, name: str, text: str, draw: Callable[[Path], object]) -> None:
+    def keep(self, name: str, text: str, draw: Callable[[Path], object] = ...) -> None:
         """Keep a text, and beside it the picture that `draw` writes into a file."""
+
+    def forget(self, name: str) -> None:
+        """Keep it no longer."""
 
 
 class Measure(Protocol):
     """Asks a network, on whatever workers have it."""
 
-    def __call__(self, ask: Callable[..., T], arguments: Sequence[Callable[[], tuple[Any, ...]]]) -> list[T]:
-        """What `ask(network, device, *arguments)` returns for each of the arguments, in their order.
+    def __call__(
+        self, ask: Callable[..., T], arguments: Sequence[Callable[[], tuple[Any, ...]]]
+    ) -> Iterator[tuple[int, T]]:
+        """What `ask(network, device, *arguments)` returns for each of the arguments, with its number, as they come.
 
         Args:
             ask: a function of a module; what it is given and returns may travel.
@@ -183,13 +188,14 @@ class Fitting:
             read: from the text that is kept; a DataError for a damaged one.
             make: makes it, and keeps its text in `kept`.
         """
-        found = self._kept(name, read)
+        found = self.at_hand(name, read)
         if found is None:
             with self.kept.one_process(name):
-                found = self._kept(name, read) or make()
+                found = self.at_hand(name, read) or make()
         return found
 
-    def _kept(self, name: str, read: Callable[[str], T]) -> T | None:
+    def at_hand(self, name: str, read: Callable[[str], T]) -> T | None:
+        """What is kept under a name, None for nothing or what is damaged; `read` as for `once`."""
         text = self.kept.read(name)
         with suppress(DataError):
             return None if text is None else read(text)

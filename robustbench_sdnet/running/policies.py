@@ -5,7 +5,7 @@ A fitted policy's hash is part of the cell (`LambdaSpec.fit`), so answers of two
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -104,28 +104,28 @@ def _measured(
     on_fit: OnFit,
     ask: Callable[..., T],
     arguments: Sequence[Callable[[], tuple[Any, ...]]],
-) -> list[T]:
+) -> Iterator[tuple[int, T]]:
     """What a function finds of a network, on the workers of the run; see `lambdas.policy.Measure`.
 
     Raises:
         ModelError: the model failed; what is left is not asked.
     """
-    found, doing = dict[int, T](), f"while {lam.text} was being fitted"
+    done, doing = 0, f"while {lam.text} was being fitted"
     on_network = partial(_on_network, ask, model, doing)
     label = f"the fit of {lam.text} for {model.name}"
     jobs = [Job(label=label, models=[model], ask=on_network, arguments=make) for make in arguments]
 
     def tell() -> None:
-        idle = not found and not any(what for _, what in ready.engine.doing)
-        on_fit(FitProgress(model, lam, len(found), len(jobs), idle, ready.engine.notes))
+        idle = not done and not any(what for _, what in ready.engine.doing)
+        on_fit(FitProgress(model, lam, done, len(jobs), idle, ready.engine.notes))
 
     tell()
     for number, answer in ready.engine.ask(jobs, ready.worker, tell):
         if isinstance(answer, SdnetBenchError):
             raise ModelError(about(model.name, answer)) from answer
-        found[number] = answer
+        done += 1
         tell()
-    return [found[number] for number in range(len(jobs))]
+        yield number, answer
 
 
 def _on_network(ask: Callable[..., T], model: ModelSpec, doing: str, worker: Worker, *arguments: Any) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from ..errors import StoreError
@@ -36,12 +36,18 @@ class Fits:
         """Hold a name in the block against other processes, which wait for the fit that is made there."""
         return one_process(self.folder / f"{name}.json", "fitting")
 
-    def keep(self, name: str, text: str, draw: Callable[[Path], object]) -> None:
+    def keep(self, name: str, text: str, draw: Callable[[Path], object] = lambda path: None) -> None:
         """Keep a text, and beside it the picture that `draw` writes into a file."""
         path = self.folder / f"{name}.json"
         write_whole(path, text)
         write_whole(path.with_suffix(".sha256"), _digest(text.encode()))
         draw(path.with_suffix(".png"))
+
+    def forget(self, name: str) -> None:
+        """Remove the text kept under that name, where there is one and its folder may be written to."""
+        for ending in (".json", ".sha256"):
+            with suppress(OSError):
+                (self.folder / f"{name}{ending}").unlink(missing_ok=True)
 
 
 def _digest(raw: bytes) -> str:

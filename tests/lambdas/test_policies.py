@@ -270,7 +270,23 @@ def test_only_a_policy_with_a_rule_is_deployed():
 
 
 def measured(model, ask, arguments):
-    return [ask(model, "cpu", *make()) for make in arguments]
+    yield from ((number, ask(model, "cpu", *make())) for number, make in enumerate(arguments))
+
+
+def fitting_of(model, pixels, labels=(2, 0, 1) * 8, **changes):
+    """What a policy is fitted with: three training images, asked of the model right here, and no fit is kept."""
+    return replace(
+        Fitting(
+            model=ModelSpec(name="m", source="m", arch="sdnet20", weights="w", training_lambda=0.1),
+            measure=partial(measured, model),
+            data=from_arrays("npz:x", "train", pixels, np.array(labels), 3, "x"),
+            count=3,
+            scope="stem",
+            batch_size=250,
+            kept=Nowhere(),
+        ),
+        **changes,
+    )
 
 
 class Nowhere:
@@ -286,7 +302,10 @@ class Nowhere:
         self.names.append(name)
         return nullcontext()
 
-    def keep(self, name, text, draw):
+    def keep(self, name, text, draw=None):
+        pass
+
+    def forget(self, name):
         pass
 
 
@@ -298,17 +317,7 @@ def test_policies_are_fitted_on_all_classes_of_a_set_that_lies_class_behind_clas
     monkeypatch.setattr(calibration, "_fit", lambda *_, **__: calibrated)
     shuffled = np.array([2, 0, 1] * 8)
     for labels, wanted in ((np.sort(shuffled), [0, 8, 16]), (shuffled, [0, 1, 2])):
-        data = from_arrays("npz:x", "train", pixels, labels, 3, "x")
-        spec = ModelSpec(name="m", source="m", arch="sdnet20", weights="w", training_lambda=0.1)
-        fitting = Fitting(
-            model=spec,
-            measure=partial(measured, model),
-            data=data,
-            count=3,
-            scope="stem",
-            batch_size=250,
-            kept=Nowhere(),
-        )
+        fitting = fitting_of(model, pixels, labels)
         deploy(parse_policy("calibrated"), fitting)
         shown, truth, ids, _ = seen.pop()
         assert (shown == pixels[wanted]).all()
@@ -322,17 +331,8 @@ def test_what_is_fitted_and_under_which_name_it_is_kept(model, pixels, monkeypat
     calibrated = CalibratedFit({}, (0.1, 1.4), 0.1, (), 3, 0)
     monkeypatch.setattr(calibration, "_levels", lambda *_: [])
     monkeypatch.setattr(calibration, "_fit", lambda points, tried, **_: seen.append(tried) or calibrated)
-    data = from_arrays("npz:x", "train", pixels, np.array([2, 0, 1] * 8), 3, "x")
     other = from_arrays("npz:x", "train", pixels[::-1].copy(), np.array([2, 0, 1] * 8), 3, "x")
-    fitting = Fitting(
-        model=ModelSpec(name="m", source="m", arch="sdnet20", weights="w", training_lambda=0.1),
-        measure=partial(measured, model),
-        data=data,
-        count=3,
-        scope="stem",
-        batch_size=250,
-        kept=kept,
-    )
+    fitting = fitting_of(model, pixels, kept=kept)
     changes = [
         {}, {"scope": "all"}, {"count": 4}, {"data": other}, {"model": replace(fitting.model, weights="v")},
     ]  # fmt: skip
@@ -358,16 +358,7 @@ def test_those_who_want_a_fit_at_once_wait_for_one_and_take_it(model, pixels, tm
         time.sleep(0.2)  # until all have found no fit
         return measured(model, ask, arguments)
 
-    data = from_arrays("npz:x", "train", pixels, np.array([2, 0, 1] * 8), 3, "x")
-    fitting = Fitting(
-        model=ModelSpec(name="m", source="m", arch="sdnet20", weights="w", training_lambda=0.1),
-        measure=slowly,
-        data=data,
-        count=3,
-        scope="stem",
-        batch_size=250,
-        kept=Fits(tmp_path),
-    )
+    fitting = fitting_of(model, pixels, measure=slowly, kept=Fits(tmp_path))
     with ThreadPoolExecutor(3) as pool:
         found = [pool.submit(deploy, parse_policy(policy), fitting) for _ in range(3)]
     assert len({one.result().identity() for one in found}) == 1
@@ -380,6 +371,33 @@ def test_those_who_want_a_fit_at_once_wait_for_one_and_take_it(model, pixels, tm
         assert deploy(parse_policy(policy), fitting).identity() == found[0].result().identity()
         assert kept.read_text() == whole, "made again"
         kept.with_suffix(".sha256").unlink()  # as of older versions, or who damages on purpose
+
+
+def test_a_fit_that_was_stopped_goes_on_where_it_was(model, pixels, tmp_path):
+    """Levels come in any order; those of a file that is damaged are asked again."""
+    asked = []
+
+    def stopped(after, ask, arguments):
+        asked.append(len(arguments))
+        for number, make in list(enumerate(arguments))[: -after - 1 : -1]:
+            yield number, ask(model, "cpu", *make())
+        raise KeyboardInterrupt
+
+    at_once, resumed = (fitting_of(model, pixels, kept=Fits(tmp_path / name)) for name in ("a", "b"))
+    deploy(parse_policy("calibrated"), at_once)
+    for after, damage in ((3, ""), (5, " "), (20, "")):
+        with pytest.raises(KeyboardInterrupt):
+            deploy(parse_policy("calibrated"), replace(resumed, measure=partial(stopped, after)))
+        (begun,) = resumed.kept.folder.glob("*.json")
+        begun.write_text(begun.read_text() + damage)
+    with pytest.raises(KeyboardInterrupt):
+        deploy(parse_policy("calibrated"), replace(resumed, measure=partial(stopped, 16)))
+    assert asked == [36, 33, 36, 16]
+    deploy(parse_policy("calibrated"), resumed)
+    kept = [
+        {path.name: path.read_bytes() for path in one.kept.folder.iterdir()} for one in (at_once, resumed)
+    ]
+    assert kept[0] == kept[1]
 
 
 def test_numbers_of_policies_are_checked_and_named_apart():
