@@ -369,11 +369,15 @@ def test_resuming_a_finished_run_changes_nothing(tiny_data, quick, tmp_path):
     assert (again.steps_run, again.resumed_at_step, again.accuracy) == (0, 12, first.accuracy)
 
 
-def test_the_process_keeps_its_threads(tiny_data, quick, tmp_path):
+def test_the_process_keeps_its_settings(tiny_data, quick, tmp_path):
     before = torch.get_num_threads()
     settings = {**quick, "train.epochs": 1, "train.threads": before + 1}
-    train(tiny_data, "resnet20", overrides=settings, output=tmp_path / "run")
-    assert torch.get_num_threads() == before
+
+    def as_on_a_gpu(event):
+        torch.backends.cudnn.benchmark = True
+
+    train(tiny_data, "resnet20", overrides=settings, output=tmp_path / "run", on_event=as_on_a_gpu)
+    assert (torch.get_num_threads(), torch.backends.cudnn.benchmark) == (before, False)
     assert yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())["train"]["threads"] == before + 1
 
 

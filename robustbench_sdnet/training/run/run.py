@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.backends import cudnn
 
 from ... import data as datasets
 from ...errors import TrainingError, WriteError, first_line, out_of_memory
@@ -70,7 +71,12 @@ def train(
     plan = folders.plan_run(folder, data, arch, wanted, named=known, overrides=overrides, resume=resume)
     with contextlib.ExitStack() as held:
         held.callback(torch.set_num_threads, torch.get_num_threads())  # the recipe's are this run's alone
+        held.callback(
+            setattr, cudnn, "benchmark", cudnn.benchmark
+        )  # by timing, which repeats no later answer
         chosen = choose(device, plan.train, local_rank)
+        if chosen.device.type == "cuda":
+            cudnn.benchmark = True
         plan = folders.settle(plan, chosen, count)
         if distributed.join(chosen.device):
             held.callback(distributed.leave)

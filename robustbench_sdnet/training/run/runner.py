@@ -77,8 +77,6 @@ class Run:
         self.test_data = datasets.load(self.name, "test", root=data_root)
         if fresh:
             check_seen(options, self.train_data)
-        if self.device.device.type == "cuda":
-            torch.backends.cudnn.benchmark = True
         data = self.train_data
         defaults = {"num_classes": data.num_classes, "input_size": max(data.image_shape)}
         model = random_model(options.seed, self.arch, {**defaults, **self.recipe.model})
@@ -106,10 +104,15 @@ class Run:
         distributed.agree_on(state["step"] if state else 0, self.device.device)
         if state is None:
             return
-        if state["data_hash"] != self.train_data.content_hash:
-            raise TrainingError(
-                f"{self.folder} was trained on other images than those of '{self.name}'. Name another --output."
-            )
+        test = self.test_data.content_hash
+        for had, has, done in (
+            (state["data_hash"], self.train_data.content_hash, "trained on"),
+            (state.get("test_hash", test), test, "tested on"),  # older versions kept none
+        ):
+            if had != has:
+                raise TrainingError(
+                    f"{self.folder} was {done} other images than those of '{self.name}'. Name another --output."
+                )
         session = self.session
         try:
             session.model.load_state_dict(state["model"])
@@ -143,6 +146,7 @@ class Run:
             "loss": session.loss,
             "clock": (session.images, session.seconds),
             "data_hash": self.train_data.content_hash,
+            "test_hash": self.test_data.content_hash,
             "init": self.init,
             "recipe": self.recipe.to_dict(),
         }
