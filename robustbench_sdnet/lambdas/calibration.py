@@ -23,7 +23,7 @@ from ..errors import DataError, InputError
 from ..reading.numbers import number, seed_of, whole
 from ..reading.options import several
 from ..specs.lambdas import LAMBDAS, ON_TEST_LABELS, PUBLISHED_LEVELS
-from ..wording import shown
+from ..wording import counted, shown
 from ..zoo.nets.control import check_evaluated
 from .calibrated import VERSION, Calibrated, CalibratedFit, mean_energy, noise_level, plot_fit, point_of
 from .lines import CLEAN, FitPoint, fit_lines
@@ -68,8 +68,8 @@ def calibrate(
         on_level: called with the levels done and all levels, before the first and after each.
 
     Raises:
-        InputError: no images or others, not one label or id per image, no noises, no numbers, fewer than two lambdas,
-            training mode, or no sparse coding stem.
+        InputError: no images or others, not one label or id per image, no level of noise, no numbers, fewer than two
+            lambdas, training mode, or no sparse coding stem.
         DataError: labels that are no class numbers from 0.
     """
     check_evaluated(model)
@@ -129,9 +129,11 @@ def _levels(
         raise InputError(f"noises must map names of corruptions to levels, got {shown(repr(noises))}.")
     checked_images(images)
     classes = np.atleast_1d(np.asarray(labels))
-    if not (len(images) == len(classes) > 0 and noises):
-        given = f"{len(images)} images, {len(classes)} labels and {len(noises)} noises"
-        raise InputError(f"A calibration needs training images with labels, and noises: got {given}.")
+    asked = {noise: several(levels) for noise, levels in noises.items()}
+    count = sum(map(len, asked.values()))
+    if not (len(images) == len(classes) > 0 and count):
+        given = f"{counted(len(images), 'image')}, {counted(len(classes), 'label')}, noise at {counted(count, 'level')}"
+        raise InputError(f"A calibration needs training images, labels and levels of noise: got {given}.")
     ids = ids_of(sample_ids, len(images))
     targets = check_labels(classes, None, "labels")
 
@@ -141,8 +143,8 @@ def _levels(
         return (Level(noise, level, noisy, targets[part]),)
 
     found: list[Callable[[], tuple[Level]]] = [lambda: (Level(CLEAN, 0.0, images, targets),)]
-    for noise, levels in noises.items():
-        for index, given in enumerate(several(levels)):
+    for noise, levels in asked.items():
+        for index, given in enumerate(levels):
             level = number(given, f"A level of {noise} must be a number")
             found.append(partial(under, noise, level, index % _SHARES))
     return found

@@ -178,10 +178,10 @@ def test_calibrated_follows_its_line_a_sample_or_a_batch(model, images):
 
 
 def test_calibration_needs_images_and_noises(model, pixels, labels):
-    for count, noises in ((0, NOISES), (4, {})):
+    for count, noises in ((0, NOISES), (4, {}), (4, {"shot_noise": []})):
         with pytest.raises(InputError, match="training images"):
             calibrate(model, pixels[:count], labels[:count].numpy(), noises=noises)
-    with pytest.raises(InputError, match="4 images, 3 labels and 2 noises"):
+    with pytest.raises(InputError, match="4 images, 3 labels, noise at 3 levels"):
         calibrate(model, pixels[:4], labels[:3].numpy(), noises=NOISES)
     for given, message in (
         ({"sample_ids": [1]}, "must name each of the 4 images, got 1 ids"),
@@ -195,7 +195,7 @@ def test_calibration_needs_images_and_noises(model, pixels, labels):
         ({"noises": {"gaussian_noise": ["mild"]}}, "A level of gaussian_noise must be a number, got 'mild'"),
         ({"model": "sdnet20"}, "model must be a module, got 'sdnet20'. Load one by name"),
         ({"images": None}, "must be uint8 arrays or tensors, got NoneType"),
-        ({"labels": None}, "4 images, 1 labels and 2 noises"),
+        ({"labels": None}, "4 images, 1 label, noise at 3 levels"),
         ({"seed": "one"}, "seed must be a whole number, got 'one'"),
     ):
         asked = {"model": model, "images": pixels[:4], "labels": labels[:4].numpy(), "noises": NOISES}
