@@ -11,6 +11,7 @@ from attack_networks import linear_problem
 from robustbench_sdnet import attacks
 from robustbench_sdnet.attacks.backends import library
 from robustbench_sdnet.attacks.backends.adapters import build
+from robustbench_sdnet.attacks.backends.counted import Counted
 from robustbench_sdnet.attacks.engine.passes import Passes
 from robustbench_sdnet.errors import InputError, ModelError
 
@@ -23,7 +24,7 @@ def _problem(norm="linf"):
 def test_a_library_s_attack_is_made_with_what_is_asked():
     made = partial(build, options={}, eps=0.1, norm="linf", seed=7, model=None)
     assert made("foolbox:HopSkipJumpAttack").constraint == "linf"
-    model = library.Counted(Passes(lambda x: x.flatten(1)), 4, torch.zeros(2, 3, 4, 4))
+    model = Counted(Passes(lambda x: x.flatten(1)), 4, torch.zeros(2, 3, 4, 4))
     assert made("torchattacks:APGD", model=model).seed == 7
     assert made("torchattacks:PIFGSM", model=model).max_epsilon == 0.1
 

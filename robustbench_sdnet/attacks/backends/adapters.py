@@ -7,18 +7,16 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from ...errors import InputError, first_line
 from ..engine.losses import rival
 from ..registry import attack_info
+from .counted import Counted
 
-if TYPE_CHECKING:
-    from .library import Counted
-
-Perturb = Callable[["Counted", Tensor, Tensor], Tensor]
+Perturb = Callable[[Counted, Tensor, Tensor], Tensor]
 """(model, images, labels) -> perturbed images of the same shape, as the library returns them."""
 
 _NORM_NAMES = {"linf": "Linf", "l2": "L2"}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import Unpack
 
 from ...devices import full_float32
@@ -19,49 +18,12 @@ from ..engine.batches import usual_batch
 from ..engine.guards import checked_classes, frozen, tracked
 from ..engine.judging import Judge, judge_of
 from ..engine.losses import margin
-from ..engine.passes import Classifier, Passes, silent
+from ..engine.passes import Classifier, Passes
 from ..engine.result import AttackResult
 from ..libraries import check_problem
 from ..native.wrapper import Run, checked, nothing, warn_of_silence
 from .adapters import Perturb, build, perturb_with
-
-
-class Counted(nn.Module):
-    """The model as a library sees it: a module with a parameter to tell the device by, that counts passes."""
-
-    def __init__(self, passes: Passes, classes: int, images: Tensor) -> None:
-        super().__init__()
-        self.classes, self.batch_size = classes, passes.batch_size
-        self.gradients = self.silent = 0
-        self.first = True
-        self._passes = passes
-        self._dtype = images.dtype
-        # Libraries read the device from the first parameter.
-        self.anchor = nn.Parameter(
-            torch.zeros((), dtype=torch.float32, device=images.device), requires_grad=False
-        )
-
-    def forward(self, images: Tensor) -> Tensor:
-        asks = images.requires_grad and torch.is_grad_enabled()
-        logits = self._passes.call(images.to(self._dtype), asks=asks)
-        if logits.requires_grad:
-            hooked: Any = logits
-            hooked.register_hook(self._count_backward)
-        if asks:
-            watched: Any = images
-            watched.register_hook(self._look)
-        return logits
-
-    def _look(self, gradient: Tensor) -> Tensor:
-        """Count the first gradient of every sample of a batch, and those that are silent; in the layout of views."""
-        if self.first:
-            self.first = False
-            self.gradients += len(gradient)
-            self.silent += int(silent(gradient).sum())
-        return gradient.contiguous()
-
-    def _count_backward(self, gradient: Tensor) -> None:
-        self._passes.backwards += len(gradient)
+from .counted import Counted
 
 
 def check_attack(spec: AttackSpec, classes: int, images: Tensor) -> None:
