@@ -12,12 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, InputError, unknown
-from ..reading.paths import path_of
 from ..specs import SEVERITIES
-from .imagenet import check_classes, class_folders, class_names
-from .images import ImageData, Int64, Uint8
+from .imagenet import check_classes, class_folders
+from .images import Int64, Uint8
 from .pictures import DECODERS, as_bytes, changed, evenly_mixed, is_picture, read_picture, status_of
-from .published import BELONGS_TO, PublishedPixels
 
 LEVELS = tuple(map(str, SEVERITIES))
 
@@ -146,30 +144,3 @@ class PictureFolders:
 def _decode(path: Path) -> Uint8:
     """(h, w, 3) uint8, in its own size."""
     return np.asarray(read_picture(path))
-
-
-def load(name: str, split: str, *, root: Path, download: bool) -> ImageData:
-    """ "imagenetc:PATH".
-
-    Classes are numbered by `class_names`, of which `classes.txt` may lie in the folder too, else by the folder's own.
-
-    Raises:
-        InputError: the training split, which there is none of, or a file.
-        DataError: another layout.
-    """
-    if split != "test":
-        raise InputError(f"{name} has a test split only, got '{split}'.")
-    path = path_of(name.partition(":")[2])
-    classes, listed = class_names(root, path)
-    pictures = PictureFolders(path, classes)
-    pixels = PublishedPixels(pictures, None, root, download)
-    count = len(pictures.classes)
-    return ImageData(
-        name,
-        split,
-        pictures.labels,
-        count,
-        pixels,
-        numbered_here=not listed,
-        belongs_to=BELONGS_TO["imagenetc"],
-    )

@@ -31,7 +31,7 @@ DATASETS: Mapping[str, str] = MappingProxyType(
         "cifar100c:PATH": "published",
         "cifar10.1:PATH": "published",
         "cifar10.2:PATH": "published",
-        "imagenetc:PATH": "picture_folders",
+        "imagenetc:PATH": "imagenet_c",
     }
 )
 
