@@ -43,11 +43,13 @@ from robustbench_sdnet.data.images import from_arrays
 from robustbench_sdnet.planning.plan import attack_cells, corruption_cells
 from robustbench_sdnet.planning.questions import attack_specs, budgets, corruption_specs
 from robustbench_sdnet.planning.setting import Setting
-from robustbench_sdnet.running.engines import Answer, engine_of
+from robustbench_sdnet.running.cells import attack_plan, corruption_plan
+from robustbench_sdnet.running.engines import engine_of
 from robustbench_sdnet.running.engines.ray import pool
 from robustbench_sdnet.running.engines.ray.actor import Actor
 from robustbench_sdnet.running.engines.ray.cluster import Size, connect
-from robustbench_sdnet.running.ready import Ready, answer, attack_plan, corruption_plan, prepare
+from robustbench_sdnet.running.exchange import Answer
+from robustbench_sdnet.running.ready import Ready, answer, prepare
 from robustbench_sdnet.running.runner import run
 from robustbench_sdnet.running.worker import Worker
 from robustbench_sdnet.specs import Cell, DataSpec, Eps, ModelSpec, params

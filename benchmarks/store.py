@@ -22,7 +22,7 @@ import numpy as np
 
 from robustbench_sdnet.planning.plan import Task, corruption_cells
 from robustbench_sdnet.planning.questions import corruption_specs
-from robustbench_sdnet.running.engines import Answer
+from robustbench_sdnet.running.exchange import Answer
 from robustbench_sdnet.running.runner import run
 from robustbench_sdnet.specs import Cell, DataSpec, ModelSpec
 from robustbench_sdnet.store.outcome import Outcome

@@ -16,7 +16,7 @@ from math import exp, log
 from ..planning.costs import bound
 from ..planning.plan import Task
 from ..specs import AttackSpec, Cell
-from .engines import Answer, Failure
+from .exchange import Answer, Failure
 
 _BROKEN = 0.4  # of the steps, what an image costs that breaks
 _SURVIVAL, _SURVIVAL_LATER = 0.5, 0.9  # of images, where no attack was seen; of a chain's later stages

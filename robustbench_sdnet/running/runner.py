@@ -19,8 +19,9 @@ from ..specs import Cell
 from ..store.images import KeptImages
 from ..store.outcome import Outcome
 from ..store.store import Shard, Store
-from .engines import Answer, Engine, Failure, Inputs
+from .engines import Engine
 from .engines.local import Local
+from .exchange import Answer, Failure, Inputs
 from .forecast import Forecast
 from .others import Others
 from .worker import Worker

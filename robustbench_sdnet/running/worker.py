@@ -32,7 +32,7 @@ from ..zoo.others.guard import named_errors
 from . import outcomes
 from .deploy import BatchLogits, deployed, lambda_of, logits_at_each, seeding
 from .device import device_name, peak_memory
-from .engines import Answer, Failure, Inputs, of_parent
+from .exchange import Answer, Failure, Inputs, of_parent
 from .outcomes import Prediction
 from .perturbed import frames_of, run_attack, task_images
 from .predict import batches, classes_of

@@ -14,7 +14,7 @@ from robustbench_sdnet.attacks import saving
 from robustbench_sdnet.cli import main
 from robustbench_sdnet.diagnostics import of_cells
 from robustbench_sdnet.errors import ModelError
-from robustbench_sdnet.running.engines import Failure
+from robustbench_sdnet.running.exchange import Failure
 from robustbench_sdnet.running.worker import Worker
 
 

@@ -7,7 +7,7 @@ from robustbench_sdnet.planning import plan
 from robustbench_sdnet.planning.costs import bound
 from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.running import forecast
-from robustbench_sdnet.running.engines import Answer, Failure
+from robustbench_sdnet.running.exchange import Answer, Failure
 from robustbench_sdnet.running.forecast import Forecast
 from robustbench_sdnet.specs import CorruptionSpec, DataSpec, Eps, ModelSpec
 from robustbench_sdnet.store.outcome import DTYPES, Outcome

@@ -17,8 +17,9 @@ from robustbench_sdnet.planning.identity import model_spec
 from robustbench_sdnet.planning.plan import Task
 from robustbench_sdnet.planning.schedule import Schedule
 from robustbench_sdnet.planning.setting import Setting
-from robustbench_sdnet.running.engines import Answer, Inputs, Job
+from robustbench_sdnet.running.engines import Job
 from robustbench_sdnet.running.engines.local import Local
+from robustbench_sdnet.running.exchange import Answer, Inputs
 from robustbench_sdnet.specs import CLEAN
 from robustbench_sdnet.zoo import describe_model
 

@@ -14,7 +14,7 @@ from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.errors import ModelError
 from robustbench_sdnet.planning import plan
 from robustbench_sdnet.planning.questions import attack_specs, corruption_specs
-from robustbench_sdnet.running.engines import Inputs
+from robustbench_sdnet.running.exchange import Inputs
 from robustbench_sdnet.running.runner import ModelsFailed, run
 from robustbench_sdnet.specs import Eps, LambdaSpec
 from robustbench_sdnet.store.store import Store
@@ -138,7 +138,7 @@ def test_a_stopped_run_goes_on_and_keeps_what_it_had(tmp_path, make_worker, data
 def test_a_worker_made_in_another_process_answers_the_same(tmp_path, images):
     from robustbench_sdnet.planning.identity import data_spec, model_spec
     from robustbench_sdnet.planning.plan import tasks
-    from robustbench_sdnet.running.engines import Inputs
+    from robustbench_sdnet.running.exchange import Inputs
     from robustbench_sdnet.running.worker import Worker
     from robustbench_sdnet.zoo import build_model, describe_model, save_model
 

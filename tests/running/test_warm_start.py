@@ -10,7 +10,7 @@ from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.planning import plan
 from robustbench_sdnet.planning.questions import attack_specs
-from robustbench_sdnet.running.engines import Inputs
+from robustbench_sdnet.running.exchange import Inputs
 from robustbench_sdnet.running.runner import run
 from robustbench_sdnet.specs import Cell, Eps, LambdaSpec
 from robustbench_sdnet.store.store import Store

@@ -1,59 +1,23 @@
-"""Where tasks run, one row an engine: `local` is this process with one device, `ray` many devices and machines.
-
-What goes to a worker and what comes back, in whatever process it is, are plain values and arrays, never a tensor.
-"""
+"""Where tasks run, one row an engine: `local` is this process with one device, `ray` many devices and machines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pkgutil import resolve_name
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ...errors import StoreError, unknown
+from ...errors import unknown
 
 # Help and usage errors look for the names of engines here: what costs time is imported for its types alone.
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ...planning.plan import Task
     from ...planning.schedule import Schedule
     from ...planning.setting import Setting
-    from ...specs import Cell, ModelSpec
-    from ...store.outcome import Outcome
+    from ...specs import ModelSpec
+    from ..exchange import Answer, Failure, Inputs
     from ..worker import Worker
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, eq=False)
-class Inputs:
-    """What a task needs of its parents: outcomes and perturbed images, by cell id."""
-
-    outcomes: Mapping[str, Outcome] = field(default_factory=dict)
-    images: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-
-
-def of_parent(inputs: Mapping[str, T], cell: Cell) -> T:
-    """What a cell starts from; a StoreError where it went from the store since the run began, as by a repair."""
-    if cell.parents[0] not in inputs:
-        raise StoreError(
-            f"{cell.words} starts from an attack whose answers or images are no longer stored. Run the same command "
-            "again."
-        )
-    return inputs[cell.parents[0]]
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """The outcome of one cell of a task, what it cost, and the perturbed images of an attack."""
-
-    cell: Cell
-    outcome: Outcome
-    cost: dict[str, Any]
-    images: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -71,14 +35,6 @@ class Job:
     models: Sequence[ModelSpec]
     ask: Callable[..., Any]
     arguments: Callable[[], tuple[Any, ...]]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a model gave no answer; it is left out of what follows."""
-
-    model: str
-    message: str
 
 
 class Engine(Protocol):

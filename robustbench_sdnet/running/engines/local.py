@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from ...errors import SdnetBenchError
 from ...planning.plan import Task
 from ...planning.schedule import Schedule
+from ..exchange import Answer, Failure, Inputs
 from ..worker import Worker
-from . import Answer, Failure, Inputs, Job
+from . import Job
 
 if TYPE_CHECKING:
     from ...planning.setting import Setting

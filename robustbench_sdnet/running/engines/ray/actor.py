@@ -21,8 +21,8 @@ from ....specs import ModelSpec
 from ....version import VERSION
 from ....zoo.names import kind_of
 from ....zoo.others.external import check_same
+from ...exchange import Answer, Failure, Inputs
 from ...worker import Worker, loaded
-from .. import Answer, Failure, Inputs
 
 if TYPE_CHECKING:
     from ....data import ImageData

@@ -16,8 +16,9 @@ from ....planning.schedule import Schedule
 from ....specs import ModelSpec
 from ....zoo.files.weights import weights_hash
 from ....zoo.nets.sdnet import Classifier
+from ...exchange import Answer, Failure, Inputs
 from ...worker import Worker
-from .. import Answer, Failure, Inputs, Job
+from .. import Job
 from .actor import Setup, Shared
 from .cluster import connect, gpus_left, size_of
 from .jobs import Jobs

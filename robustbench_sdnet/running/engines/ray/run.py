@@ -14,8 +14,8 @@ from ....errors import EngineError, SdnetBenchError, about
 from ....planning.plan import Task
 from ....planning.schedule import Schedule
 from ....specs import ModelSpec
+from ...exchange import Answer, Failure, Inputs
 from ...worker import Worker
-from .. import Answer, Failure, Inputs
 from .actor import Shared
 from .pool import FULL, TRIES, Member, Pool, full, gave_up
 
