@@ -14,7 +14,8 @@ from .planning import questions
 from .planning.asked import Asked
 from .planning.setting import Setting, Where, setting_of
 from .reading.options import several
-from .running.ready import answer, attack_plan, corruption_plan, prepare
+from .running.cells import attack_plan, corruption_plan
+from .running.ready import answer, prepare
 from .running.refusals import check_models, checked
 from .running.runner import Progress
 from .specs import Eps

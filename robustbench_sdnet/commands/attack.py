@@ -212,7 +212,8 @@ def attack(
     if saving:
         make_folder(saving.folder)  # before the work
 
-    from ..running.ready import attack_plan, prepare
+    from ..running.cells import attack_plan
+    from ..running.ready import prepare
 
     ready = prepare(setting)
     height, width = ready.data.image_shape

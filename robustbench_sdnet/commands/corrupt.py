@@ -37,7 +37,8 @@ def corrupt(asked: Asked, lambdas: tuple[LambdaSpec, ...], setting: Setting, as_
       sdnet-bench corrupt --corruption gaussian_noise --level 0.02:0.20:0.02
       sdnet-bench corrupt --sequences --corruption main --limit 1000
     """
-    from ..running.ready import corruption_plan, prepare
+    from ..running.cells import corruption_plan
+    from ..running.ready import prepare
 
     ready = prepare(setting)
     specs = asked.of(ready.data)

@@ -16,7 +16,8 @@ from ..planning.asked import Asked
 from ..planning.setting import Setting
 from ..planning.study import NOISES, Budget, lambdas
 from ..running import policies
-from ..running.ready import Ready, answer_some, attack_plan, corruption_plan, prepare
+from ..running.cells import attack_plan, corruption_plan
+from ..running.ready import Ready, answer_some, prepare
 from ..running.runner import Progress
 from ..specs import AttackSpec, Cell, Eps, LambdaSpec
 from ..store.store import Store

@@ -1,4 +1,4 @@
-"""A setting resolved: models and images at hand, a worker for them, and the cells that they are asked."""
+"""A setting resolved: models and images at hand, a worker for them, and what they answer to cells."""
 
 from __future__ import annotations
 
@@ -7,27 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from ..attacks.registry import attack_info
 from ..data import ImageData, load
 from ..data.published import PublishedPixels
-from ..data.registry import check_clean
-from ..data.tensors import to_images
 from ..devices import pick_device
-from ..errors import DataError, InputError, ModelError
-from ..planning import plan, questions
-from ..planning.identity import data_spec, known
+from ..errors import DataError, InputError
+from ..planning.identity import known
 from ..planning.setting import Setting
-from ..specs import AttackSpec, Cell, CorruptionSpec, LambdaSpec, ModelSpec, SequenceSpec
-from ..specs.budgets import check_reach
+from ..specs import Cell, ModelSpec
 from ..store.repair import check, repair
 from ..store.store import Store
-from . import policies
 from .at_hand import default_data, model_specs
 from .device import idle_gpus, pick_batch_size
 from .engines import Engine, engine_of
-from .predict import classes_of
 from .runner import ModelsFailed, Progress, run
 from .worker import Worker
 
@@ -67,17 +59,6 @@ class Ready:
                 f"but those of {found.name} are {own}. Give numbers as lambda."
             )
         return found
-
-    def check_library(self, attack: AttackSpec, model: ModelSpec) -> None:
-        """Refuse, with an InputError, a library's attack that this model, these images or its constructor rule out."""
-        from ..attacks.backends.library import check_attack
-
-        try:
-            images = to_images(self.data.images(0, 1), self.worker.device)
-            classes = classes_of(self.worker.model(model), images, model.name)
-        except ModelError:
-            return  # the run names the model, and goes on with the others
-        check_attack(attack, classes, images)
 
     def has_images(self) -> bool:
         """Whether the clean images are at hand: a folder of corrupted images may lack them."""
@@ -168,66 +149,3 @@ def answer_some(ready: Ready, cells: Sequence[Cell], on_progress: Callable[[Prog
         ready.failed.update(error.progress.failed)
         if not ready.sound:
             raise
-
-
-def corruption_plan(
-    ready: Ready,
-    corruptions: Sequence[CorruptionSpec | SequenceSpec],
-    lambdas: Sequence[LambdaSpec] = (),
-    precision: str = "float32",
-    on_fit: policies.OnFit = lambda progress: None,
-) -> list[Cell]:
-    """The cells of `corrupt`, lambda policies fitted first; in float32 unless the precision is "bfloat16"."""
-    chosen = policies.fitted(ready, policies.expand(lambdas), on_fit)
-    exact = "bfloat16" if precision == "bfloat16" else "float32"
-    return plan.corruption_cells(
-        ready.sound, data_spec(ready.data), corruptions, chosen, exact, ready.has_images()
-    )
-
-
-def attack_plan(
-    ready: Ready,
-    attacks: Sequence[AttackSpec],
-    lambdas: Sequence[LambdaSpec] = (),
-    attack_lambdas: Sequence[LambdaSpec] = (),
-    eps_curve: bool = True,
-    on_fit: policies.OnFit = lambda progress: None,
-    warm_start: bool = False,
-) -> list[Cell]:
-    """The cells of `attack`, with random noise of the same budget beside every attack."""
-    check_clean(ready.data.name, "An attack")
-    for attack in attacks:
-        if attack.eps is not None:
-            check_reach(attack.eps, attack.norm, *ready.data.image_shape)
-    chosen = policies.fitted(ready, lambdas, on_fit)
-    attacked = policies.fitted(ready, attack_lambdas, on_fit) if attack_lambdas else ()
-    spec = data_spec(ready.data)
-    for attack in attacks:
-        for model in ready.sound if ":" in attack.name else ():
-            ready.check_library(attack, model)
-
-    def search(attack: AttackSpec) -> str:
-        return search_precision(attack, ready.setting.precision, ready.worker.device)
-
-    return plan.attack_cells(
-        ready.sound, spec, _with_noise(attacks), chosen, attacked, search, eps_curve, warm_start
-    )
-
-
-def search_precision(attack: AttackSpec, precision: str, device: str) -> str:
-    """The precision of an attack's search on a device: part of a cell's identity, since a coarser one may find less."""
-    from ..attacks.native.wrapper import wants_low_precision
-
-    images = torch.empty(0, dtype=torch.float32, device=device)
-    low = wants_low_precision(precision, images, exact=attack_info(attack.name).full_precision)
-    return "bfloat16" if low else "float32"
-
-
-def _with_noise(attacks: Sequence[AttackSpec]) -> list[AttackSpec]:
-    """The attacks, each budget with its random noise first, in the norms that noise is drawn in."""
-    noise: dict[AttackSpec, None] = {}
-    known = attack_info("noise").norms
-    for attack in attacks:
-        if attack.eps is not None and attack.kind != "noise" and attack.norm in known:
-            noise[questions.attack_specs("noise", [attack.eps], attack.norm, seed=attack.seed)[0]] = None
-    return [*(spec for spec in noise if spec not in attacks), *attacks]

@@ -290,7 +290,7 @@ def test_two_variants_of_a_chain_are_told_apart_and_do_not_continue_each_other()
 def test_searches_that_rounding_misleads_stay_in_float32(monkeypatch):
     from robustbench_sdnet.attacks.native import wrapper
     from robustbench_sdnet.planning.questions import attack_specs
-    from robustbench_sdnet.running.ready import search_precision
+    from robustbench_sdnet.running.cells import search_precision
 
     monkeypatch.setattr(wrapper, "native_bfloat16", lambda device: True)
     budget = Eps.parse("8/255")
