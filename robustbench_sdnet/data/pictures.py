@@ -21,6 +21,7 @@ from .images import Int64, Uint8
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 RESIZE, SIDE = 256, 224
 DECODERS = 8
+MOST_PIXELS = 1 << 27  # of a resized picture, four bytes each, in every decoder
 SAMPLE = 4096  # bytes at either end of a file that its hash covers
 # How a file becomes an image, and so part of the hash: raised where the same file gives another image.
 VERSION = 2
@@ -76,6 +77,8 @@ def read_picture(path: Path) -> Image.Image:
         with Image.open(path) as picture:
             if picture.mode[0] in "IF":  # Pillow would cut their levels at 255
                 raise ValueError(f"levels of more than 8 bits, mode {picture.mode}")
+            picture.load()
+            picture.info.pop("transparency", None)  # has no place in RGB, of which Pillow would warn
             converted: Image.Image = picture.convert("RGB")
             return converted
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -118,6 +121,11 @@ class FolderPixels:
         picture = self._read(position)
         shorter = min(picture.size)
         width, height = (RESIZE * side // shorter for side in picture.size)
+        if width * height > MOST_PIXELS:
+            raise DataError(
+                f"{self.folder / self.files[position]} is {picture.width:,} x {picture.height:,} pixels, too narrow to "
+                f"resize its shorter side to {RESIZE}. Replace or remove it."
+            )
         left, top = (round((side - SIDE) / 2) for side in (width, height))
         resized = picture.resize((width, height), Image.Resampling.BILINEAR)
         return np.asarray(resized.crop((left, top, left + SIDE, top + SIDE)))

@@ -73,6 +73,22 @@ def test_a_picture_too_large_to_decode_is_named(folder, monkeypatch):
         data.load("imagenet", "test", root=folder).images(0, 1)
 
 
+def test_a_picture_too_narrow_to_resize_is_named(folder):
+    """Its one column as 256 of them makes a million rows; of longer ones no memory is enough."""
+    Image.new("RGB", (1, 4_000)).save(folder / "val" / "n02" / "0.png")
+    with pytest.raises(DataError, match=r"n02/0\.png is 1 x 4,000 pixels.*Replace or remove it\."):
+        data.load("imagenet", "test", root=folder).pixels.decode(2)
+
+
+def test_a_palette_with_transparent_colours_is_read_without_a_warning(folder):
+    """As torchvision reads it, Pillow's warning aside: the transparency is left out."""
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)).quantize(64)
+    picture.save(folder / "val" / "n01" / "0.png", transparency=bytes(range(64)))
+    (folder / "val" / "n01" / "0.JPEG").unlink()
+    wanted = np.asarray(picture.convert("RGB"))[16:-16, 16:-16]
+    np.testing.assert_array_equal(data.load("imagenet", "test", root=folder).images(0, 1)[0], wanted)
+
+
 def test_a_reader_that_says_nothing_is_named_by_its_error(folder, monkeypatch):
     def silent(path):
         raise OSError
