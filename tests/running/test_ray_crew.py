@@ -28,7 +28,7 @@ from ..store.made import CELL, COST, outcome
 pytest.importorskip("ray")
 from ray.exceptions import ObjectStoreFullError, RayError
 
-from robustbench_sdnet.errors import CheckpointError, EngineError, ModelError
+from robustbench_sdnet.errors import CheckpointError, DataError, EngineError, ModelError
 from robustbench_sdnet.running.engines.ray import pool as of_pool, run as of_run
 from robustbench_sdnet.running.engines.ray.actor import Actor, Place, Setup, Shared, versions
 from robustbench_sdnet.running.engines.ray.cluster import Size
@@ -61,9 +61,9 @@ class _Member(Member):
 class _Pool:
     """One worker, which has always ended what it was handed first; the error that comes after so many answers."""
 
-    def __init__(self, fails_after=None):
+    def __init__(self, fails_after=None, error=None):
         self.members = [_Member(_Handle(), Place("here", "node", 1, {}))]
-        self.asked, self.fails_after = 0, fails_after
+        self.asked, self.fails_after, self.error = 0, fails_after, error
 
     hand = of_pool.Pool.hand
 
@@ -81,7 +81,7 @@ class _Pool:
     def ended(self, seconds):
         assert seconds > 0
         if self.asked == self.fails_after:
-            raise EngineError("no worker could start")
+            raise self.error
         self.asked += 1
         return [member for member in self.members if member.queue]
 
@@ -118,11 +118,16 @@ def test_a_child_is_handed_out_once_its_parent_is_stored_and_nobody_waits_the_bl
     assert len(events) == 12
 
 
-def test_what_was_answered_before_the_run_gave_up_is_stored(monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [EngineError("no worker could start"), DataError("0.png is not readable")],
+    ids=["engine", "data"],
+)
+def test_what_was_answered_before_the_run_gave_up_is_stored(monkeypatch, error):
     monkeypatch.setattr(of_run, "GATHER", 100.0)
-    batches = _run(_Pool(fails_after=3), _tasks(CELL, 9)).batches()
+    batches = _run(_Pool(fails_after=3, error=error), _tasks(CELL, 9)).batches()
     assert [task.start for task, _ in next(batches)] == [0, 4, 8]
-    with pytest.raises(EngineError, match="no worker could start"):
+    with pytest.raises(type(error), match=str(error)):
         next(batches)
 
 

@@ -56,7 +56,7 @@ class Run:
             ended: list[Ended] = []
             try:
                 self._gather(ended)
-            except EngineError:
+            except SdnetBenchError:
                 yield [done for _, done in ended]
                 raise
             yield [done for _, done in ended]
