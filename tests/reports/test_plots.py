@@ -102,6 +102,48 @@ def test_of_several_noises_of_a_budget_the_one_that_leaves_least_is_drawn() -> N
     assert [(x, value.accuracy) for x, value in along_lambda.lines[-1].points] == [(0.1, 0.85), (0.5, 0.85)]
 
 
+def test_an_eps_has_one_colour_in_all_panels_along_lambda() -> None:
+    rows = []
+    for lam in (0.1, 0.5):
+        of = {"model": SDNET, "lam": lam}
+        rows += [record(190, **of), *(attack("pgd", f"{k}/255", 20 * k, **of) for k in (1, 4, 8))]
+        rows.append(attack("square", "8/255", 90, **of))
+    drawn = panels.lambda_attack_panels(results_of(rows), "digits")
+    colours = [{line.label: line.colour for line in panel.lines} for panel in drawn]
+    assert [set(of_panel) for of_panel in colours] == [
+        {"clean images", "eps 1/255", "eps 4/255", "eps 8/255"},
+        {"clean images", "eps 8/255"},
+    ]
+    assert colours[0]["eps 8/255"] == colours[1]["eps 8/255"] != colours[0]["eps 1/255"]
+
+
+def test_noise_stands_beside_attacks_on_its_own_model_alone() -> None:
+    models = [network("a"), network("b")]
+    rows = [record(190, model=model) for model in models]
+    rows += [attack("pgd", "8/255", 90, model=model) for model in models]
+    rows += [attack("noise", "8/255", 180, model=model) for model in models]
+    rows.append(attack("square", "8/255", 100, model=models[0]))
+    pgd, square = panels.eps_panels(results_of(rows), "digits")
+    assert [line.label for line in pgd.lines] == ["a", "random noise", "b", "random noise"]
+    assert [line.label for line in square.lines] == ["a", "random noise"]
+
+
+def test_a_reference_that_is_joined_with_nothing_is_a_cross_and_no_dot_of_a_curve() -> None:
+    clean, few = Estimate(0.9, 0.8, 1.0, 200), Estimate(0.8, 0.7, 0.9, 100)
+
+    def marks(*points: tuple[float | str, Estimate]) -> tuple[list[object], str]:
+        lines = [curves.Line("noise", points, "#123456", faint=True)]
+        figure = curves.draw([curves.Panel("p", "lambda", tuple(lines))])
+        crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
+        places = [(x, round(y)) for line in crosses for x, y in zip(*line.get_data(), strict=True)]
+        return places, figure.legends[0].legend_handles[0].get_marker()
+
+    assert marks((0.1, clean), (0.5, clean)) == ([], "None")
+    assert marks((0.0, clean), (8.0, few)) == ([(0.0, 90), (8.0, 80)], "x")
+    places, in_legend = marks((0.1, clean), (0.5, clean), ("calibrated", few))
+    assert ([y for _, y in places], in_legend) == ([80], "x"), "a policy stands apart"
+
+
 def test_curves_join_no_points_on_different_images() -> None:
     rows = [record(190), attack("pgd", "2/255", 50, 100), attack("pgd", "8/255", 20, 100)]
     (panel,) = panels.eps_panels(results_of(rows), "digits")

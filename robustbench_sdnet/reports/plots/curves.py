@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import matplotlib
@@ -33,7 +34,9 @@ from .style import (
 
 Colour = str | tuple[float, float, float, float]
 Item = TypeVar("Item")
+Point = tuple[float, Estimate]
 NARROWEST = 2.0  # inches of an axis
+DASHES, CROSS = (0, (4, 2)), "x"  # of a reference
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Line:
     Attributes:
         points: position -> accuracy; a text (a lambda policy) stands to the right of all, unconnected. Points on
             other images than the one before are not joined with it.
-        faint: a reference (random noise, clean images), dashed and without a band.
+        faint: a reference (random noise, clean images), dashed and without a band; a cross where it joins nothing.
         steps: accuracy is known at every position, and changes at `points` alone: a staircase, with one dot at its end.
     """
 
@@ -126,34 +129,58 @@ def _brief(name: str) -> str:
 
 
 def _line(axes: Axes, line: Line, places: dict[str, float]) -> None:
-    curve = sorted(
-        ((x, value) for x, value in line.points if not isinstance(x, str)), key=lambda point: point[0]
-    )
-    style = (0, (4, 2)) if line.faint else "-"
-    width = 1.1 if line.faint else 1.7
-    for _, same in groupby(curve, key=lambda point: point[1].image_set):
-        piece = list(same)
-        xs = [x for x, _ in piece]
-        heights = [100 * value.accuracy for _, value in piece]
-        course = "steps-post" if line.steps else "default"
-        axes.plot(xs, heights, color=line.colour, linestyle=style, linewidth=width, drawstyle=course)
-        if not line.faint:
-            low, high = ([100 * getattr(value, end) for _, value in piece] for end in ("low", "high"))
-            step: Any = "post" if line.steps else None
-            axes.fill_between(xs, low, high, color=line.colour, alpha=0.2, linewidth=0, step=step)
-            if len(piece) == 1 or line.steps:  # no band is seen there
-                axes.plot(xs[-1:] * 2, [low[-1], high[-1]], color=line.colour, linewidth=1.4, alpha=0.6)
     apart = [(places[x], value) for x, value in line.points if isinstance(x, str)]
+    pieces = _pieces(line)
+    if line.faint:
+        _reference(axes, pieces, apart, line.colour)
+        return
+    for piece in pieces:
+        xs = [x for x, _ in piece]
+        heights, low, high = (
+            [100 * getattr(value, what) for _, value in piece] for what in ("accuracy", "low", "high")
+        )
+        course = "steps-post" if line.steps else "default"
+        axes.plot(xs, heights, color=line.colour, linestyle="-", linewidth=1.7, drawstyle=course)
+        step: Any = "post" if line.steps else None
+        axes.fill_between(xs, low, high, color=line.colour, alpha=0.2, linewidth=0, step=step)
+        if len(piece) == 1 or line.steps:  # no band is seen there
+            axes.plot(xs[-1:] * 2, [low[-1], high[-1]], color=line.colour, linewidth=1.4, alpha=0.6)
     for x, value in apart:
         axes.plot([x, x], [100 * value.low, 100 * value.high], color=line.colour, linewidth=1.4, alpha=0.6)
     for untrusted, face in ((False, line.colour), (True, "none")):
+        points = (*(point for piece in pieces for point in piece), *apart)
         dots: Sequence[tuple[float, float]] = [
-            (x, 100 * value.accuracy) for x, value in (*curve, *apart) if value.untrusted == untrusted
+            (x, 100 * value.accuracy) for x, value in points if value.untrusted == untrusted
         ]
         if line.steps:  # too many for a dot each; the last stands for a tread that has no length
             dots = _thinned(dots) if untrusted else dots[-1:]
-        if dots and (untrusted or not line.faint or _broken(line)):
+        if dots:
             axes.plot(*zip(*dots, strict=True), "o", color=line.colour, markerfacecolor=face, markersize=3.2)
+
+
+def _reference(axes: Axes, pieces: Sequence[Sequence[Point]], apart: Sequence[Point], colour: Colour) -> None:
+    """Dashed, with a cross where a point is joined with none: no dot, which would be taken for one of a curve."""
+    for piece in pieces:
+        xs, heights = zip(*((x, 100 * value.accuracy) for x, value in piece), strict=True)
+        axes.plot(xs, heights, color=colour, linestyle=DASHES, linewidth=1.1)
+    for x, value in (*_alone(pieces), *apart):
+        axes.plot([x], [100 * value.accuracy], CROSS, color=colour, markersize=4.5)
+
+
+def _pieces(line: Line) -> list[list[Point]]:
+    """The numbers of a line in order, cut where the images change."""
+    curve = sorted(((x, value) for x, value in line.points if not isinstance(x, str)), key=itemgetter(0))
+    return [list(same) for _, same in groupby(curve, key=lambda point: point[1].image_set)]
+
+
+def _alone(pieces: Iterable[Sequence[Point]]) -> list[Point]:
+    """Those that are joined with none."""
+    return [piece[0] for piece in pieces if len(piece) == 1]
+
+
+def _crossed(line: Line) -> bool:
+    """Whether a reference has a point that is joined with none."""
+    return any(isinstance(x, str) for x, _ in line.points) or bool(_alone(_pieces(line)))
 
 
 def _broken(line: Line) -> bool:
@@ -200,8 +227,10 @@ def _legend(figure: Figure, panels: Sequence[Panel], names: Iterable[str]) -> No
     for label, lines in sorted(found.items(), key=lambda item: item[1][0].faint):
         # One entry for what has the same name in several colours, as random noise beside every model has.
         colour = lines[0].colour if len({line.colour for line in lines}) == 1 else FAINT
-        style: Any = (0, (3, 1.5)) if lines[0].faint else "-"
-        handles.append(Line2D([], [], color=colour, linestyle=style, linewidth=1.6, label=label))
+        looks: dict[str, Any] = {"linestyle": (0, (3, 1.5))} if lines[0].faint else {}
+        if lines[0].faint and any(_crossed(line) for line in lines):
+            looks |= {"marker": CROSS, "markersize": 4.5}
+        handles.append(Line2D([], [], color=colour, linewidth=1.6, label=label, **looks))
     if any(value.untrusted for panel in panels for line in panel.lines for _, value in line.points):
         handles.append(
             Line2D([], [], color=FAINT, marker="o", markerfacecolor="none", linestyle="", label="untrusted")

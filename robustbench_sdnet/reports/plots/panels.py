@@ -38,7 +38,8 @@ def attacked(results: Results, data: str) -> list[Subject]:
 
 
 def eps_panels(results: Results, data: str) -> list[Panel]:
-    """Accuracy against eps: a panel for each attack and norm, a line for each model, random noise dashed.
+    """Accuracy against eps: a panel for each attack and norm, a line for each model that it was run on, random noise
+    dashed.
 
     A minimal-norm attack gives the whole curve at once; panels of its norm end at the same eps, to be compared.
     """
@@ -47,18 +48,18 @@ def eps_panels(results: Results, data: str) -> list[Panel]:
     panels = []
     for name, norm in results.attacks(data):
         scale, unit = norm_facts(norm).scale, norm_facts(norm).unit
-        lines = []
+        lines: list[Line] = []
         for subject, colour in zip(subjects, PALETTE, strict=False):
+            own = tuple(results.of("attack", subject=subject, name=name, norm=norm))
+            noises = _weakest_first(results.of("noise", subject=subject, norm=norm)) if own else ()
             clean = results.estimate("clean", subject=subject)
-            for kind, label in (("attack", subject.label), ("noise", "random noise")):
-                own = {"name": name} if kind == "attack" else {}
-                found = _weakest_first(results.of(kind, subject=subject, norm=norm, **own))
+            for found, label, faint in ((own, subject.label, False), (noises, "random noise", True)):
                 points = {scale * float(r.eps): r.estimate for r in found if r.eps is not None}
                 if points and clean:
                     points.setdefault(0.0, clean)
                 if points:
-                    lines.append(Line(label, tuple(sorted(points.items())), colour, faint=kind == "noise"))
-            for sought in results.of("attack", subject=subject, name=name, norm=norm):
+                    lines.append(Line(label, tuple(sorted(points.items())), colour, faint=faint))
+            for sought in own:
                 if len(sought.distances):
                     stairs = _staircase(sought, scale, ends.get(norm, 0.0))
                     lines.append(Line(subject.label, stairs, colour, steps=True))
@@ -154,19 +155,21 @@ def mean_panel(swept: Sweep, names: Sequence[str], title: str) -> Panel:
 
 
 def lambda_attack_panels(results: Results, data: str) -> list[Panel]:
-    """Accuracy against lambda under attack, gradients at the deployed lambda: a line for each eps."""
+    """Accuracy against lambda under attack, gradients at the deployed lambda: a line for each eps, of one colour in all
+    panels."""
     panels = []
     direct = [r for r in results.of("attack", data=data) if r.eps and not r.is_stage]
     asked = grouped(direct, lambda r: (r.subject.model, r.name, r.norm))
-    for (model, name, norm), found in asked.items():
-        if len({r.subject.lam for r in found}) < 2:
-            continue
+    swept = {one: found for one, found in asked.items() if len({r.subject.lam for r in found}) > 1}
+    every = sorted(distinct(r.eps for found in swept.values() for r in found), key=eps_order)
+    colours = {eps: strength(position, len(every)) for position, eps in enumerate(every)}
+    for (model, name, norm), found in swept.items():
         budgets = sorted(distinct(r.eps for r in found), key=eps_order)
         clean = {r.subject.lam: r.estimate for r in results.of("clean", data=data, model=model)}
         lines = [Line("clean images", _points(clean), FAINT, faint=True)]
-        for position, eps in enumerate(budgets):
+        for eps in budgets:
             points = {r.subject.lam: r.estimate for r in found if r.eps == eps}
-            lines.append(Line(f"eps {eps}", _points(points), strength(position, len(budgets))))
+            lines.append(Line(f"eps {eps}", _points(points), colours[eps]))
         noises = _weakest_first(results.of("noise", data=data, model=model, norm=norm, eps=budgets[-1]))
         noise = {r.subject.lam: r.estimate for r in noises}
         if noise:
