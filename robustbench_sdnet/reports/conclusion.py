@@ -217,7 +217,7 @@ def _needed(compared: Iterable[Comparison]) -> str:
         ((images_needed(comparison.square, NEGLIGIBLE), comparison.n) for comparison in undecided),
         key=itemgetter(0),
     )
-    return f" (no takes about {needed:,} or more, and these are {n:,})" if needed > n else ""
+    return f" ({n:,}, and a no takes about {needed:,} or more)" if needed > n else ""
 
 
 def interval_text(comparison: Comparison, among: int) -> str:

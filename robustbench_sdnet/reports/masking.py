@@ -77,9 +77,13 @@ def _missed(evidence: Evidence) -> Iterator[str]:
     if square and not any(rival.suspicious for rival in square):
         most = max(square, key=lambda rival: (rival.broken, rival.left))
         where = f"(at lambda {listed({rival.subject.lam for rival in square})})"
-        broken = f"breaks at most {most.broken} of the {most.left} images that the gradient attacks left"
-        nothing = "found nothing to break, since the gradient attacks left no image"
-        told = f"{broken}, too few to doubt those" if most.left else nothing
+        if most.broken:
+            told = f"breaks at most {most.broken} of the {most.left} images that the gradient attacks left, too few to "
+            told += "doubt those"
+        elif most.left:
+            told = f"breaks none of the images that the gradient attacks left, {most.left} at most"
+        else:
+            told = "found nothing to break, since the gradient attacks left no image"
         yield f"{_NAMES['square']} {told} {where}."
     if not square:
         yield "The gradient-free attack square was not run on its own."

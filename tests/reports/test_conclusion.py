@@ -37,7 +37,7 @@ def test_no_gain_is_a_no_only_where_the_interval_is_narrow():
     assert "cannot be told from chance: too few images" in wide
     assert "No other" not in wide
     # A balanced 6 of 50 (0.12): z^2 (0.12 + sqrt(0.12^2 + 4 * 0.03^2 * 0.88)) / (2 * 0.03^2) - z^2 = 535.2 images.
-    assert "too few images (no takes about 536 or more, and these are 50)." in wide
+    assert "too few images (50, and a no takes about 536 or more)." in wide
     # 4 against 4 of 50: no gain, and yet not the same answers.
     assert "changes no answer" not in said([], [compared(0.5, 4, 4, n=50, base=25)])["noise"]
     # 1 against 4 of 100: -3 / 103.84 +- 1.96 * sqrt(0.0843 / 103.84) goes from -8.5 to 2.7 points: no gain, but loss?
@@ -53,7 +53,7 @@ def test_equal_answers_on_few_images_are_no_no(n):
     assert ("No other lambda helps (by more than 3.0 points)." in text) == (n == 125)
     assert ("changes nothing beyond 3.0 points" in text) == (n == 125)
     assert ("changes no answer, on too few images to tell more" in text) == (n < 125)
-    assert (f"no takes about 125 or more, and these are {n})" in text) == (n < 125)
+    assert (f"too few images ({n}, and a no takes about 125 or more)" in text) == (n < 125)
 
 
 def test_too_few_images_stand_beside_no_no():
@@ -66,13 +66,13 @@ def test_too_few_images_stand_beside_no_no():
 def test_a_no_takes_images_for_what_is_open_alone():
     # 0.5 lost 30 of 100 and is closed; 0.3, which changed nothing, takes 125. A share of 0.3 would take 1,286.
     text = said([], [compared(0.3, 0, 0, n=100, base=90), compared(0.5, 0, 30, n=100, base=90)])["noise"]
-    assert "too few images (no takes about 125 or more, and these are 100)." in text
+    assert "too few images (100, and a no takes about 125 or more)." in text
     # A balanced 20 of 100: z^2 (0.2 + sqrt(0.2^2 + 4 * 0.03^2 * 0.8)) / (2 * 0.03^2) - z^2 = 864.9, the most of both.
     text = said([], [compared(0.3, 0, 0, n=100, base=90), compared(0.5, 10, 10, n=100, base=80)])["noise"]
-    assert "too few images (no takes about 865 or more, and these are 100)." in text
+    assert "too few images (100, and a no takes about 865 or more)." in text
     # Where all of four gain, the interval ends at its limit, 1; a share of 1 takes z^2 / 0.03^2 - z^2 = 4,264.5.
     text = said([], [compared(0.5, 4, 0, n=4, base=0)])["noise"]
-    assert "too few images (no takes about 4,265 or more, and these are 4)." in text
+    assert "too few images (4, and a no takes about 4,265 or more)." in text
     # 60 against 40 of 1,000 reach 4 points: a share of 0.1 takes 456 where it changes nothing, so no number helps.
     assert "too few images. The mean" in said([], [compared(0.5, 60, 40)])["noise"]
 

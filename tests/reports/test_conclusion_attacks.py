@@ -245,6 +245,15 @@ def test_of_several_transfers_the_one_that_looks_most_like_a_gain_is_told():
         assert "and 80.0 % at lambda 0.5, which looks like a gain of 30.0 points" in text
 
 
+def test_square_that_broke_nothing_broke_none():
+    found = [replace(rival("square", lam, 0), left=left) for lam, left in ((0.1, 40), (0.9, 30))]
+    text = said([record(0.1, 0.7), record(0.9, 0.7)], [compared(0.9, 0, 0, question=BALL)], found)["masking"]
+    assert (
+        "Square, which uses no gradient, breaks none of the images that the gradient attacks left, 40 at most (at "
+        "lambda 0.1, 0.9)." in text
+    )
+
+
 def test_square_is_told_where_it_broke_most_unless_it_doubts_another():
     few, more = rival("square", 0.5, 1), replace(rival("square", 0.9, 2), left=200)
     text = said([record(0.9, 0.7)], [compared(0.9, 0, 0, question=BALL)], [few, more])["masking"]
