@@ -101,9 +101,9 @@ def _heat_map(grids: Mapping[str, corruptions.Grid]) -> Drawing:
             mean = corruptions.over_severities(row, levels)
             if isinstance(mean, Estimate):
                 means[label][name] = mean
-    title = f"mean over {corruptions.levels_text(levels)}"
-    names = distinct(name for found in grids.values() for name in found)
-    return heatmap.draw({title: means}, names, "")
+    over = "mean over " if len(levels) > 1 else ""
+    names = corruptions.in_order(name for found in means.values() for name in found)
+    return heatmap.draw({f"{over}{corruptions.levels_text(levels)}": means}, names, "")
 
 
 def of_imagenet_c(results: Results, baseline: str | None, data: str, source: str | None = None) -> bool:

@@ -88,6 +88,8 @@ def _highest(results: Results, data: str) -> Iterator[str]:
             subject += f", {images_text(best.image_set)}"
         doubt = " (untrusted)" if best.untrusted else ""
         under = name if name == "clean" or name.startswith("at ") else f"under {name}"
+        if name.startswith("at ") and not any(isinstance(row[column - 1], Estimate) for row in table.rows):
+            under += f" of {table.columns[column - 1]}"
         parts.append(f"{best.percent} %{doubt} {under} ({subject})")
     if parts:
         images = f", {table.images}" if table.images else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from robustbench_sdnet.answers.answered import Answered
 from robustbench_sdnet.corruptions.registry import CORRUPTIONS
 from robustbench_sdnet.reports.document import Table
-from robustbench_sdnet.reports.numbers import Missing
+from robustbench_sdnet.reports.numbers import ABSENT, Missing
 from robustbench_sdnet.reports.results import Results, Subject
 from robustbench_sdnet.reports.tables import corruptions, errors
 from robustbench_sdnet.reports.tables.lambdas import sweeps
@@ -240,7 +240,7 @@ def test_a_corruption_that_was_drawn_twice_is_one() -> None:
     again = [
         record(150, spec=CorruptionSpec(name="gaussian_noise", severity=5, seed=seed)) for seed in (0, 1, 2)
     ]
-    assert overview(results_of(again), "digits").columns[3] == "1 corruption, 3 variants"
+    assert overview(results_of(again), "digits").columns[3] == "1 corruption, 3 variants at severity 5"
     assert corruptions.kinds_text(["fog", "fog(seed=1)", "snow"]) == "2 corruptions, 3 variants"
 
 
@@ -267,8 +267,8 @@ def test_levels_of_another_origin_leave_severities_in_the_overview() -> None:
     level = record(150, spec=CorruptionSpec(name="gaussian_noise", level="0.1"))
     stored = record(120, spec=CorruptionSpec(name="fog", severity=5, stored="jpeg85"))
     table = overview(results_of([record(190), level, stored]), "digits")
-    assert table.columns[3:] == ("1 corruption (generated, stored as jpeg85)", "at severity 5")
-    assert percents(table)[0][3:] == ["60.0", "60.0"]
+    assert table.columns[3:] == ("1 corruption at severity 5 (generated, stored as jpeg85)",)
+    assert percents(table)[0][3:] == ["60.0"]
 
 
 def test_mce_with_alexnet_is_hendrycks_arithmetic() -> None:
@@ -385,8 +385,8 @@ def test_what_other_lambdas_alone_were_run_under_is_none_of_the_overview() -> No
     assert overview(results_of([clean, *aside]), "digits").columns == ("model", "lambda", "clean")
     main = record(120, spec=stored, model=SDNET, lam=0.1)
     table = overview(results_of([clean, *aside, main]), "digits")
-    assert percents(table)[0][3:] == ["60.0", "60.0"]
-    assert table.columns[3] == "1 corruption (generated, stored as jpeg85)"
+    assert percents(table)[0][3:] == ["60.0"]
+    assert table.columns[3] == "1 corruption at severity 5 (generated, stored as jpeg85)"
     assert not [note for note in table.notes if "below" in note]
 
 
@@ -417,3 +417,33 @@ def test_why_there_is_no_mce_stands_below() -> None:
         )
         (row,) = error_rows(steady, PLAIN).rows
         assert row[5] == Missing("no relative mCE, resnet20 loses nothing under fog")
+
+
+def test_what_was_run_at_one_severity_alone_is_no_mean_over_severities_and_stands_once() -> None:
+    results = results_of(
+        [record(190), *(corruption(name, 3, right) for name, right in (("fog", 80), ("snow", 120)))]
+    )
+    table = overview(results, "digits")
+    # (80 + 120) / 2 of 200.
+    assert table.columns[3:] == ("2 corruptions at severity 3",)
+    assert percents(table)[0][3:] == ["50.0"]
+    assert not [note for note in table.notes if "mean over" in note]
+    errors_ = error_rows(results, None)
+    assert errors_.columns[3] == "error, 2 corruptions at severity 3"
+    assert not [note for note in errors_.notes if "mean over" in note]
+
+
+def test_an_error_over_a_part_of_what_was_run_says_over_which() -> None:
+    rows = [record(190), *five("fog", 190, 10), *five("spatter", 100, 0)]
+    table = error_rows(results_of(rows), None)
+    assert percents(table) == [["resnet20", "-", "5.0", "15.0"]]
+    assert "error: of fog." in table.notes
+    alone = error_rows(results_of(rows[:6]), None)
+    assert not [note for note in alone.notes if "error: of" in note], "all that was run"
+
+
+def test_corruptions_stand_in_one_order_whoever_was_asked() -> None:
+    first = {"fog": {}, "gaussian_noise(seed=1)": {}, "lines": {}}
+    second = {"lines": {}, "gaussian_noise": {}}
+    (table,) = corruptions.side_by_side({"a": first, "b": second}, lambda row: ABSENT, "")
+    assert [row[0] for row in table.rows] == ["gaussian_noise", "gaussian_noise(seed=1)", "fog", "lines"]

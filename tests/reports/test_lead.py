@@ -8,7 +8,16 @@ from robustbench_sdnet.reports.lead import lead
 from robustbench_sdnet.reports.results import Results
 
 from .made_evidence import BALL, MEAN, compared, record, rival
-from .made_records import PASSED, RESNET, SDNET as MODEL, attack, network, record as made, results_of
+from .made_records import (
+    PASSED,
+    RESNET,
+    SDNET as MODEL,
+    attack,
+    corruption,
+    network,
+    record as made,
+    results_of,
+)
 
 
 def test_the_first_sentence_says_which_of_several_means_its_numbers_are_of():
@@ -70,6 +79,14 @@ def test_the_first_sentence_says_that_another_is_as_high():
     ]
     (sentence,) = lead(results_of(rows), [])
     assert sentence == "Highest accuracies on digits, 200 images: 95.0 % clean (other and 1 more)."
+
+
+def test_the_highest_severity_says_of_what_where_no_mean_stands_before_it():
+    rows = [made(190), *(corruption("fog", severity, 100) for severity in (1, 3)), corruption("snow", 3, 120)]
+    (sentence,) = lead(results_of(rows), [])
+    assert sentence.endswith("; 55.0 % at severity 3 of 2 corruptions (resnet20).")
+    (sentence,) = lead(results_of([*rows, corruption("snow", 1, 140)]), [])
+    assert sentence.endswith(" % under 2 corruptions (resnet20); 55.0 % at severity 3 (resnet20).")
 
 
 def test_what_met_other_attacks_is_not_called_highest_without_a_word():

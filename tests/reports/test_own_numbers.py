@@ -173,7 +173,9 @@ def test_a_reason_that_several_rows_share_stands_once() -> None:
     asked = [one for one in asked if one not in ((0.1, 1), (0.3, 1), (0.5, 5))]
     rows = [corruption("fog", severity, 100, model=SDNET, lam=lam) for lam, severity in asked]
     (swept,) = lambdas.sweeps(results_of(rows), "digits")
-    assert lambdas.corruption_table(swept, ("fog",)).notes[1:] == (
+    table = lambdas.corruption_table(swept, ("fog",))
+    assert table.title == "sdnet20: fog, by severity", "of one corruption there is no mean"
+    assert table.notes == (
         "lambda 0.1, 0.3: not run: fog at severity 1.",
         "lambda 0.5: not run: fog at severity 5.",
     )
@@ -201,6 +203,17 @@ def test_everything_has_a_row_a_threat_with_its_passes_and_verdict() -> None:
     both = everything(results_of([rows[0], other]))
     assert both.columns[-1] == "data"
     assert [row[-1] for row in both.rows] == ["digits", "other"]
+
+
+def test_a_dash_among_all_results_has_its_reason_below() -> None:
+    part = [corruption(name, severity, 100) for name, severity in (("fog", 1), ("fog", 3), ("snow", 3))]
+    table = everything(results_of([record(190), *part]))
+    assert percents(table)[1] == ["resnet20", "-", "2 corruptions", "severities 1, 3", "-", "-", ""]
+    assert table.notes[-1] == "resnet20: not run: snow at severity 1."
+    other = record(10, data=replace(DATA, name="other", content="0" * 64))
+    assert (
+        everything(results_of([*part, other])).notes[-1] == "resnet20 on digits: not run: snow at severity 1."
+    )
 
 
 def test_notes_are_of_what_stands_above() -> None:

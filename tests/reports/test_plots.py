@@ -102,6 +102,13 @@ def test_of_several_noises_of_a_budget_the_one_that_leaves_least_is_drawn() -> N
     assert [(x, value.accuracy) for x, value in along_lambda.lines[-1].points] == [(0.1, 0.85), (0.5, 0.85)]
 
 
+def test_names_alone_are_set_off_from_no_numbers() -> None:
+    value = Estimate(0.5, 0.4, 0.6, 100)
+    lines = (curves.Line("a", (("all:0.1", value), ("all:0.5", value)), "#123456"),)
+    upright = curves.draw([curves.Panel("p", "lambda", lines)]).axes[0].lines
+    assert not [line for line in upright if line.get_color() == style.LINES]
+
+
 def test_an_eps_has_one_colour_in_all_panels_along_lambda() -> None:
     rows = []
     for lam in (0.1, 0.5):
@@ -194,9 +201,26 @@ def test_lambda_curves_hold_every_lambda_and_severity() -> None:
 
 
 def test_a_heat_map_leaves_out_what_was_not_run() -> None:
-    grid = {"fog": {1: record_estimate(0.5)}, "snow": {5: record_estimate(0.25)}}
+    grid = {"snow": {1: record_estimate(0.5)}, "fog": {5: record_estimate(0.25)}}
     figure = heatmap.draw({"model": grid})
     assert [text.get_text() for text in figure.axes[0].texts] == ["50", "25"]
+
+
+def test_a_heat_map_of_many_models_has_no_column_that_nobody_has_a_mean_of() -> None:
+    rows = []
+    for model in map(network, "abcdefg"):
+        rows += [record(190, model=model), corruption("snow", 3, 100, model=model)]
+        rows += [corruption("fog", severity, 100, model=model) for severity in (1, 3)]
+    (figure,) = build(snapshot(rows)).figures
+    (axes,) = figure.draw().axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["fog"]
+
+
+def test_rows_of_a_heat_map_are_in_words_and_in_one_order_whoever_was_asked() -> None:
+    one = {1: record_estimate(0.5)}
+    grids = {"a": {"fog": one, "gaussian_noise(seed=1)": one}, "b": {"gaussian_noise": one}}
+    labels = heatmap.draw(grids).axes[0].get_yticklabels()
+    assert [label.get_text() for label in labels] == ["gaussian noise", "gaussian noise(seed=1)", "fog"]
 
 
 def test_a_heat_map_calls_nothing_all_or_none_that_is_not() -> None:
@@ -210,8 +234,8 @@ def test_numbers_on_other_images_than_most_are_marked_in_heat_maps_and_dots() ->
     lost = replace(most, images="0-99, 200-299")
     told = "* on other images than most"
     for other in (few, lost):
-        rows = {"fog": {1: most, 3: other}, "snow": {1: most, 3: most}}
-        figure = heatmap.draw({"a": rows, "b": {"fog": {1: most}}})
+        rows = {"snow": {1: most, 3: other}, "fog": {1: most, 3: most}}
+        figure = heatmap.draw({"a": rows, "b": {"snow": {1: most}}})
         share = f"{100 * other.accuracy:.0f}*"
         assert [text.get_text() for text in figure.axes[0].texts] == ["50", share, "50", "50"]
         assert figure.get_supxlabel() == told

@@ -106,7 +106,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
     places = {name: last + span * 0.16 * (index + 1) for index, name in enumerate(names)}
     for line in panel.lines:
         _line(axes, line, places)
-    if places:
+    if places and numbers:
         axes.axvline(last + span * 0.08, color=LINES, linewidth=0.8)
     axes.set_ylim(-2, 102)
     axes.set_yticks(range(0, 101, 20))

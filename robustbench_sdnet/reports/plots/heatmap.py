@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from ...corruptions.registry import CORRUPTIONS
 from ...wording import share_text
 from ..numbers import Estimate, ImageSet, usual_image_set
-from ..results import distinct
-from ..tables.corruptions import levels_run
+from ..tables.corruptions import in_order, kind, levels_run
 from .style import (
     ACCURACY,
     GROUND,
@@ -45,7 +44,7 @@ def draw(grids: Mapping[str, Grid], columns: Sequence[Column] = (), xlabel: str 
             separates their groups.
         columns: of every panel; the severities that were run where none are given.
     """
-    names = distinct(name for grid in grids.values() for name in grid)
+    names = in_order(name for grid in grids.values() for name in grid)
     cells = [estimate for grid in grids.values() for row in grid.values() for estimate in row.values()]
     usual = usual_image_set(cells)
     shown: Sequence[Column] = columns or levels_run(grids.values())
@@ -70,7 +69,7 @@ def draw(grids: Mapping[str, Grid], columns: Sequence[Column] = (), xlabel: str 
 
 
 def _panel(
-    axes: Axes, grid: Grid, names: tuple[str, ...], columns: Sequence[Column], usual: ImageSet | None
+    axes: Axes, grid: Grid, names: Sequence[str], columns: Sequence[Column], usual: ImageSet | None
 ) -> None:
     plain(axes, grid=False)
     axes.spines["bottom"].set_visible(False)
@@ -84,7 +83,7 @@ def _panel(
     axes.pcolormesh(values, cmap=ACCURACY, vmin=0, vmax=100, edgecolors=GROUND, linewidth=1.2)
     for keys, line in ((names, axes.axhline), (columns, axes.axvline)):
         for place in range(1, len(keys)):
-            if GROUPS.get(keys[place]) != GROUPS.get(keys[place - 1]):
+            if _group(keys[place]) != _group(keys[place - 1]):
                 line(place, color=GROUND, linewidth=5)
     labels = [_called(column) for column in columns]
     upright = 90 if max(map(len, labels)) > 2 else 0
@@ -93,9 +92,14 @@ def _panel(
     axes.set_ylim(len(names), 0)
 
 
+def _group(key: Column) -> str | None:
+    """Of a corruption; None of anything else."""
+    return GROUPS.get(kind(str(key)))
+
+
 def _called(key: Column) -> str:
     """A corruption in words, anything else by its name."""
-    return str(key).replace("_", " ") if key in GROUPS else drawn(str(key))
+    return drawn(str(key).replace("_", " ") if _group(key) else str(key))
 
 
 def _write(axes: Axes, column: int, row: int, share: float, mark: str) -> None:

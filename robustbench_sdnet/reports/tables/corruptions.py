@@ -11,7 +11,7 @@ from ...specs import SEVERITIES
 from ...wording import counted, natural
 from ..document import Table
 from ..numbers import ABSENT, Estimate, Value, mean, reasons
-from ..results import Results, Subject, distinct
+from ..results import Results, Subject
 
 MAIN, EXTRA = expand("main"), expand("extra")
 BAR = {"CIFAR": expand("c-bar", "cifar"), "ImageNet": expand("c-bar", "imagenet")}
@@ -26,11 +26,18 @@ def grid(results: Results, subject: Subject, source: str) -> dict[str, dict[int,
     for result in results.of("corruption", subject=subject, source=source):
         if result.severity is not None:
             found.setdefault(result.name, {})[result.severity] = result.estimate
+    return {name: found[name] for name in in_order(found)}
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Each corruption once: the main ones, the extra ones, then others, whatever they were drawn by."""
     order = {name: position for position, name in enumerate((*MAIN, *EXTRA))}
-    return {
-        name: found[name]
-        for name in sorted(found, key=lambda name: (order.get(name, len(order)), natural(name)))
-    }
+    return sorted(set(names), key=lambda name: (order.get(kind(name), len(order)), natural(name)))
+
+
+def kind(name: str) -> str:
+    """A corruption's own name, without what tells it from another of that name, such as its seed."""
+    return re.split(r"[( ]", name)[0]
 
 
 def levels_run(grids: Iterable[Grid]) -> tuple[int, ...]:
@@ -46,13 +53,16 @@ def levels_text(levels: Sequence[int]) -> str:
     return "severities 1 to 5" if tuple(levels) == SEVERITIES else f"severities {', '.join(map(str, levels))}"
 
 
-def kinds_text(names: Sequence[str], source: str = "generated", *, several: bool = False) -> str:
-    """How many corruptions these are, each counted once whatever it was drawn by, and where they come from: of those
-    generated here it is said where there are `several` such places."""
-    kinds = len({re.split(r"[( ]", name)[0] for name in names})
+def kinds_text(
+    names: Sequence[str], source: str = "generated", levels: Sequence[int] = (), *, several: bool = False
+) -> str:
+    """How many corruptions these are, each counted once whatever it was drawn by, at which severity where it is one
+    alone, and where they come from: of those generated here it is said where there are `several` such places."""
+    kinds = len(set(map(kind, names)))
     variants = "" if kinds == len(names) else f", {len(names)} variants"
     where = f" ({source})" if several or source != "generated" else ""
-    return counted(kinds, "corruption") + variants + where
+    level = f" at {levels_text(levels)}" if len(levels) == 1 else ""
+    return counted(kinds, "corruption") + variants + level + where
 
 
 def place(name: str, origin: str) -> str:
@@ -132,7 +142,7 @@ def side_by_side(
     grids: Mapping[str, Grid], value: Callable[[Mapping[int, Estimate]], Value], title: str
 ) -> list[Table]:
     """One row a corruption, one column a subject, a few columns at a time; `value` makes a number of severities."""
-    names = distinct(name for found in grids.values() for name in found)
+    names = in_order(name for found in grids.values() for name in found)
     labels = list(grids)
     return [
         Table(

@@ -53,7 +53,8 @@ def error_table(
     names = MAIN if published is not None else tuple(name for name in MAIN if name in run) or run
     levels = levels_run(grids.values())
     rows: dict[Subject, tuple[Item, ...]] = {}
-    notes = [] if levels == SEVERITIES else [f"error: mean over {levels_text(levels)}."]
+    notes = [] if names in (MAIN, run) else [f"error: of {', '.join(names)}."]
+    notes += [] if levels == SEVERITIES or len(levels) == 1 else [f"error: mean over {levels_text(levels)}."]
     if baseline is not None:
         baseline_grid = {name: row for name, row in grids.get(baseline, {}).items() if name in names}
         published = _baseline_of(baseline, baseline_grid, clean.get(baseline))
@@ -64,7 +65,12 @@ def error_table(
         clean_error = error(clean_accuracy) if clean_accuracy else ABSENT
         rows[subject] = (subject.model, lambda_text(subject.lam), clean_error, corrupted, *ratios)
     notes += reasons((subject.label, unexplained(row[3], row[4:])) for subject, row in rows.items())
-    columns: tuple[str, ...] = ("model", "lambda", "clean error", f"error, {kinds_text(names)}")
+    columns: tuple[str, ...] = (
+        "model",
+        "lambda",
+        "clean error",
+        f"error, {kinds_text(names, levels=levels)}",
+    )
     if published is not None:
         columns += ("mCE", "relative mCE")
         notes.append(

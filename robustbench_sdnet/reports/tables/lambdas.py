@@ -71,9 +71,9 @@ def corruption_table(swept: Sweep, names: Sequence[str]) -> Table:
     return Table(
         ("lambda", "clean", *map(str, levels), "mean"),
         tuple(rows),
-        title=f"{swept.label}: mean over {kinds_text(names)}, by severity",
+        title=f"{swept.label}: {f'mean over {kinds_text(names)}' if len(names) > 1 else names[0]}, by severity",
         left=(),
-        notes=(f"corruptions: {', '.join(names)}.", *gaps),
+        notes=(*([f"corruptions: {', '.join(names)}."] if len(names) > 1 else []), *gaps),
         stacked=True,
     )
 

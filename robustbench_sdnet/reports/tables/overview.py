@@ -31,11 +31,13 @@ def overview(results: Results, data: str) -> Table:
     left: tuple[int, ...] = (0,)
     notes = []
     levels = levels_run(grids.values())
+    highest = levels[-1:] if len(levels) > 1 else ()  # beside the mean
     if names:
-        columns += (kinds_text(names, source, several=len(sources) > 1), f"at severity {levels[-1]}")
+        columns += (kinds_text(names, source, levels, several=len(sources) > 1),)
+        columns += tuple(f"at severity {level}" for level in highest)
     if len(sources) > 1:
         notes.append(f"{columns[3]}: of these alone; {', '.join(sources[1:])} below.")
-    if names and levels != SEVERITIES:
+    if names and highest and levels != SEVERITIES:
         notes.append(f"{columns[3]}: mean over {levels_text(levels)}.")
     if budget:
         columns += (f"{budget[0] or '-'} {budget[1] or ''}".rstrip(), "by")
@@ -51,7 +53,7 @@ def overview(results: Results, data: str) -> Table:
         row.append(results.estimate("clean", subject=subject) or ABSENT)
         if names:
             row.append(over_corruptions(grids[subject], names, levels))
-            row.append(at_severity(grids[subject], names, levels[-1]))
+            row += (at_severity(grids[subject], names, level) for level in highest)
         if budget:
             worst = strongest(results, subject, *budget)
             row += [worst.estimate, display_name(worst)] if worst else [ABSENT, "-"]
@@ -82,15 +84,19 @@ def everything(results: Results) -> Table:
     """One row a data set, model, lambda and threat: clean, the mean over corruptions, and the strongest attack of each
     budget, with what it cost."""
     rows: list[tuple[Item, ...]] = []
+    gaps: list[tuple[str, list[Value]]] = []
     for data in results.data:
         for subject in results.subjects(data):
-            lam = lambda_text(subject.lam)
-            rows.extend((subject.model, lam, *threat, data) for threat in threats(results, subject))
+            lam, met = lambda_text(subject.lam), list(threats(results, subject))
+            rows.extend((subject.model, lam, *threat, data) for threat in met)
+            where = f" on {data}" if len(results.data) > 1 else ""
+            gaps.append((f"{subject.label}{where}", [threat.accuracy for threat in met]))
     columns = ("model", "lambda", "threat", "by", "accuracy", "passes/image", "verdict", "data")
     end = None if len(results.data) > 1 else -1  # the data set stands last, where there are several
     notes = (
         "A mean over corruptions is over all that this model was run on at this lambda; compare equal ones only.",
         "passes/image: for an attack that began with the survivors of a smaller eps, only those that it added.",
+        *reasons(gaps),
     )
     lines = tuple(row[:end] for row in rows)
     return Table(columns[:end], lines, left=(0, 2, 3, 6, 7)[:end], notes=notes, filters=(0, 1, 2, 6, 7)[:end])
