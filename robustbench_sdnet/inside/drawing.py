@@ -79,7 +79,7 @@ def atom_grid(atoms: Pixels) -> Figure:
     else:
         energy = np.sqrt((ordered**2).sum(1))
         pictures = np.repeat(stretched(energy[..., None]), 3, axis=3)
-    columns = max(16, 8 * math.ceil(math.sqrt(len(pictures)) / 5))
+    columns = min(len(pictures), max(16, 8 * math.ceil(math.sqrt(len(pictures)) / 5)))
     lacking = -len(pictures) % columns
     pictures = np.concatenate([pictures, np.ones((lacking, *pictures.shape[1:]))]).astype(np.float32)
     return image_grid([("", part) for part in np.split(pictures, len(pictures) // columns)])

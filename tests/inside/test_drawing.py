@@ -48,3 +48,14 @@ def test_atoms_are_sorted_from_smooth_to_fine() -> None:
     flat, fine = np.ones((1, 3, 3, 3), np.float32), np.indices((3, 3)).sum(0) % 2 * 2.0 - 1
     atoms = np.concatenate([np.broadcast_to(fine, (1, 3, 3, 3)), flat]).astype(np.float32)
     assert drawing.roughness(atoms)[1] == 0 < drawing.roughness(atoms)[0]
+
+
+def test_a_grid_of_few_atoms_is_as_wide_as_they_are() -> None:
+    def shape(count: int) -> tuple[int, int]:
+        atoms = np.random.default_rng(0).normal(size=(count, 3, 3, 3)).astype(np.float32)
+        return drawing.atom_grid(atoms).axes[0].images[0].get_array().shape[:2]
+
+    one = drawing._TILE + drawing._GAP  # a patch of 3 x 3 pixels, 32 times as large
+    assert shape(8) == (one, 8 * one)
+    assert shape(16) == (one, 16 * one)
+    assert shape(24) == (2 * one, 16 * one)
