@@ -12,6 +12,7 @@ from typing import NamedTuple
 from ..answers.answered import Answered
 from ..answers.rows import eps_order, lambda_order
 from ..answers.snapshot import Snapshot
+from ..answers.trust import NOT_RUN
 from ..attacks.registry import ATTACKS
 from ..corruptions.registry import CORRUPTIONS, table_for
 from ..corruptions.sequences.members import SEQUENCES
@@ -142,7 +143,15 @@ def _words(command: _Command, found: Sequence[Answered], cells: Mapping[str, Cel
     if command.seed != "0":
         yield from ("--seed", command.seed)
     yield from shlex.split(command.counting)
+    yield from _diagnosed(found)
     yield from ("--limit", str(1 + max(int(a.outcome.ids.max()) for a in found)))
+
+
+def _diagnosed(found: Sequence[Answered]) -> list[str]:
+    """The option that asks for the diagnostics of an attack, where any was; Square is not among the cheap ones."""
+    findings = [finding for answered in found for finding in answered.verdicts]
+    full = any(finding.check == "gradient_free_wins" and finding.verdict != NOT_RUN for finding in findings)
+    return ["--verdicts", *(["full"] if full else [])] if findings else []
 
 
 def _corrupted(found: Sequence[Answered]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import yaml
 
+from robustbench_sdnet.answers.trust import Finding
 from robustbench_sdnet.attacks.libraries import LIBRARIES
 from robustbench_sdnet.attacks.registry import ATTACKS, chain
 from robustbench_sdnet.commands.attack import attack as attack_command
@@ -86,6 +87,19 @@ def test_commands_ask_the_same_again() -> None:
         assert context.params["limit"] in (40, 200), "the command line takes it"
     # One command for what was asked of several models: of resnet20, for instance, all 40 images.
     assert "and more where models or lambdas were not all run alike" in citing(snapshot(answers)).blocks[2]
+
+
+def test_commands_ask_for_the_diagnostics_that_were_run() -> None:
+    def said(*findings: Finding) -> str:
+        (line,) = commands(snapshot([attack("pgd", "8/255", 5, findings=findings)]))
+        _, name, *words = shlex.split(line)
+        context = attack_command.make_context(name, words)
+        return str(context.params["verdicts"])
+
+    square = Finding("gradient_free_wins", "pass", 0.0, "Square breaks nothing more.", 200)
+    assert said() == "None"
+    assert said(PASSED, replace(square, verdict="not_run", images=None)) == "cheap"
+    assert said(PASSED, square) == "full"
 
 
 def test_commands_ask_as_far_as_images_were_seen_whatever_lies_between() -> None:
