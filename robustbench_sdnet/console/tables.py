@@ -154,7 +154,15 @@ def _severities(rows: Sequence[Record], worst: Sequence[Record]) -> str:
     columns = [str(severity) if severity else "acc. %" for severity in severities]
     headers = ["model", "lambda", "corruption", *columns, *(["mean"] if len(columns) > 1 else []), "n"]
     aligned = ["left", "right", "left", *["right"] * (len(headers) - 3)]
-    return fitted(lines, headers, aligned, (0, 1, 2)) if lines else ""
+    return _of_questions(lines, headers, aligned)
+
+
+def _of_questions(lines: Sequence[Sequence[Any]], headers: Sequence[str], aligned: Sequence[str]) -> str:
+    """A table whose first columns are model, lambda and what was asked; without lambda where no model has one."""
+    kept = [i for i, name in enumerate(headers) if name != "lambda" or any(line[i] for line in lines)]
+    chosen = [[line[i] for i in kept] for line in lines]
+    texts = range(len(kept) - len(headers) + 3)
+    return fitted(chosen, [headers[i] for i in kept], [aligned[i] for i in kept], texts) if lines else ""
 
 
 def _question(row: Record) -> tuple[str, str, int, str]:
@@ -185,7 +193,7 @@ def _sequences(rows: Sequence[Record]) -> str:
             lines.append([model, policy_shown(lam), name, share_text(flip, 2), f"{shift:.3f}", n])
     headers = ["model", "lambda", "sequence", "flips %", "top-5 dist.", "n"]
     aligned = ["left", "right", "left", *["right"] * 3]
-    return fitted(lines, headers, aligned, (0, 1, 2)) if lines else ""
+    return _of_questions(lines, headers, aligned)
 
 
 def _name_and_difficulty(label: str) -> tuple[str, str]:

@@ -171,6 +171,13 @@ def test_below_several_corruptions_stands_their_mean_at_each_lambda():
         assert "mean of" not in table(records(*alone))
 
 
+def test_models_without_lambda_have_no_column_for_it():
+    plain, sparse = corruption("fog", 5, 100), corruption("fog", 5, 100, model=SDNET, lam=0.1)
+    assert table(records(plain)).splitlines()[0].split() == ["model", "corruption", "5", "n"]
+    both = table(records(plain, sparse)).splitlines()
+    assert both[0].split() == ["model", "lambda", "corruption", "5", "n"]
+
+
 def test_means_crowd_out_no_corruptions_that_fit_a_screen():
     for models, shown in ((20, ["fog", "frost", "snow", "mean"]), (21, ["mean"])):
         own = [network(f"m{i:02}") for i in range(models)]
