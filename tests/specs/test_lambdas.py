@@ -14,11 +14,13 @@ from robustbench_sdnet.specs.lambdas import LAMBDAS, parse_lambdas, parse_policy
 def test_names_are_read():
     assert parse_policy("0.30").text == "0.3"
     assert parse_policy("fixed:0.3") == parse_policy("0.3")
+    assert parse_policy("0").text == "0"
     assert parse_lambdas("fixed:0.1234567,fixed:0.0000001") == parse_lambdas("0.1234567,1e-7")
     assert parse_policy("oracle").text == "oracle"
     assert parse_policy("label-free").text == "label-free:discrepancy"
     assert parse_policy(" label-free:entropy ").detail == "entropy"
     assert parse_policy("calibrated") == parse_policy("calibrated:residual")
+    assert parse_policy("calibrated").text == "calibrated"
     assert parse_policy("calibrated:published").text == "calibrated:published"
     assert LAMBDAS == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
 
@@ -35,6 +37,7 @@ def test_names_are_read():
         ("inf", "not negative"),
         ("nan", "not negative"),
         ("fixed", "is a number"),
+        ("0.3:entropy", "Unknown lambda policy '0.3'"),
         ("", "Unknown lambda policy"),
     ],
 )

@@ -17,6 +17,7 @@ from robustbench_sdnet.specs import (
     Eps,
     LambdaSpec,
     ModelSpec,
+    SequenceSpec,
     decimal_text,
     params,
     parse_eps_list,
@@ -25,9 +26,11 @@ from robustbench_sdnet.specs import (
     parse_severities,
 )
 from robustbench_sdnet.specs.budgets import budget_doubts, check_reach
+from robustbench_sdnet.specs.models import same_answers
 
 MODEL = ModelSpec(name="a", source="runs/a", arch="sdnet20", weights="ab" * 32, training_lambda=0.1)
 DATA = DataSpec(name="digits", source="digits", split="test", content="cd" * 32)
+DRAWN = replace(MODEL, options=params({"draws": 11, "protocol": "any"}))
 PGD = AttackSpec(name="pgd", eps=Eps.parse("8/255"), params=params({"steps": 20, "step_size": None}))
 CELL = Cell(model=MODEL, data=DATA, perturbation=PGD, lam=LambdaSpec("0.1"), lam_attack=LambdaSpec("0.1"))
 
@@ -47,6 +50,9 @@ def test_eps_is_an_exact_fraction_kept_with_its_text():
     [
         ("8", r"at most 1 .*got '8'. Write 8/255"),
         ("2", "Write 2/255"),
+        ("255", "Write 255/255"),
+        ("256", r"got '256'\.$"),
+        ("1.5", r"got '1\.5'\.$"),
         ("abc", "got 'abc'"),
         ("-1/255", "not be negative"),
         ("1/0", "got '1/0'"),
@@ -111,7 +117,7 @@ def test_severities(text, found):
     assert parse_severities(text) == found
 
 
-@pytest.mark.parametrize("text", ["0", "6", "1-9", "5-1", "", "x", "1-", "1.5"])
+@pytest.mark.parametrize("text", ["0", "6", "0-3", "1-9", "5-1", "", "x", "1-", "1.5"])
 def test_severities_outside_1_to_5_are_refused(text):
     with pytest.raises(InputError, match="severity must"):
         parse_severities(text)
@@ -145,14 +151,22 @@ def test_bad_lambdas_are_refused(text, message):
 
 def test_numbers_and_decimal_text():
     assert parse_numbers("0.02:0.20:0.02", "level")[-1] == Decimal("0.2")
-    assert [decimal_text(x) for x in (0.1, "1.0", Decimal("1E+2"), 0, "0.0")] == ["0.1", "1", "100", "0", "0"]
+    assert parse_numbers("3,1:2:1,0.5", "level") == (3, 1, 2, Decimal("0.5"))
+    texts = {0.1: "0.1", "1.0": "1", Decimal("1E+2"): "100", 0: "0", "0.0": "0", "-0": "0"}
+    assert {given: decimal_text(given) for given in texts} == texts
 
 
 def test_a_cell_survives_json():
-    for cell in (CELL, Cell(model=MODEL, data=DATA, perturbation=CLEAN)):
+    sequence = SequenceSpec(name="fog", frames=31, difficulty=2, seed=1)
+    for asked in (PGD, CLEAN, sequence):
+        cell = replace(CELL, perturbation=asked, warm=True)
         copy = Cell.from_json(cell.to_json())
         assert copy == cell
         assert copy.id == cell.id
+
+
+def test_a_cell_of_a_version_without_warm_starts_is_read_as_one_without():
+    assert Cell.from_json(CELL.to_json().replace(',"warm":false', "")) == CELL
 
 
 def test_equal_questions_have_equal_ids_whatever_they_are_called():
@@ -160,8 +174,10 @@ def test_equal_questions_have_equal_ids_whatever_they_are_called():
         replace(CELL, model=replace(MODEL, name="b", source="elsewhere")),
         replace(CELL, data=replace(DATA, name="copy", source="npz:copy.npz")),
         replace(CELL, perturbation=replace(PGD, eps=Eps.parse("16/510"))),
+        replace(CELL, perturbation=replace(PGD, params=params({"step_size": None, "steps": np.int64(20)}))),
     ]
     assert {cell.id for cell in same} == {CELL.id}
+    assert same[-1] == CELL, "hyper-parameters have one order"
 
 
 def test_everything_that_can_change_an_answer_changes_the_id():
@@ -169,6 +185,7 @@ def test_everything_that_can_change_an_answer_changes_the_id():
         replace(CELL, model=replace(MODEL, weights="ef" * 32)),
         replace(CELL, model=replace(MODEL, mean=(0.5, 0.5, 0.5))),
         replace(CELL, model=replace(MODEL, options=params({"n_steps": 3}))),
+        replace(CELL, model=replace(MODEL, fingerprint=(8.0, 8.0, 1.0))),
         replace(CELL, data=replace(DATA, content="00" * 32)),
         replace(CELL, data=replace(DATA, split="train")),
         replace(CELL, perturbation=replace(PGD, eps=Eps.parse("0.031"))),
@@ -179,11 +196,17 @@ def test_everything_that_can_change_an_answer_changes_the_id():
         replace(CELL, perturbation=CLEAN),
         replace(CELL, perturbation=CorruptionSpec(name="fog", severity=3)),
         replace(CELL, perturbation=CorruptionSpec(name="fog", severity=3, source="published")),
+        replace(CELL, perturbation=CorruptionSpec(name="fog", severity=3, table="imagenet")),
+        replace(CELL, perturbation=CorruptionSpec(name="fog", severity=3, stored="jpeg85")),
+        replace(CELL, perturbation=CorruptionSpec(name="fog", level="3")),
+        replace(CELL, perturbation=SequenceSpec(name="fog", frames=31)),
+        replace(CELL, perturbation=SequenceSpec(name="fog", frames=31, difficulty=2)),
         replace(CELL, lam=LambdaSpec("0.2")),
         replace(CELL, lam_attack=LambdaSpec("0.2")),
         replace(CELL, lam=LambdaSpec("0.1", scope="all")),
         replace(CELL, precision="bfloat16"),
         replace(CELL, parents=("x",)),
+        replace(CELL, parents=("x",), warm=True),
     ]
     assert len({cell.id for cell in (CELL, *different)}) == len(different) + 1
 
@@ -193,6 +216,38 @@ def test_kinds():
     assert replace(CELL, lam=LambdaSpec("0.5")).kind == "transfer"
     assert replace(CELL, perturbation=replace(PGD, kind="noise")).kind == "noise"
     assert replace(CELL, perturbation=CLEAN).kind == "clean"
+    assert replace(CELL, perturbation=SequenceSpec(name="fog", frames=31)).kind == "sequence"
+
+
+@pytest.mark.parametrize(
+    ("changes", "needed"),
+    [
+        ({"parents": ("x",)}, False),
+        ({"parents": ("x",), "warm": True}, True),
+        ({"parents": ("x",), "lam": LambdaSpec("0.5")}, True),
+        ({"parents": ("x",), "model": DRAWN}, True),
+        ({"model": DRAWN}, False),
+    ],
+)
+def test_survivors_alone_ask_for_no_images_but_of_a_randomised_model(changes, needed):
+    assert replace(CELL, **changes).needs_images is needed
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        # Of logits up to 4 the last may be 0.004 apart; the size of the images is no logit.
+        ((8.0, 8.0, 1.0, -4.0), True),
+        ((8.0, 8.0, 1.0035, -4.0), True),
+        ((8.0, 8.0, 1.0, -4.0045), False),
+        ((8.0, 8.0, 1.0045, -4.0), False),
+        ((8.0, 8.0, 1.0, -4.0, 0.0), False),
+        ((8.0, 9.0, 1.0, -4.0), False),
+        ((), False),
+    ],
+)
+def test_answers_are_the_same_within_a_thousandth_of_the_largest(other, same):
+    assert same_answers((8.0, 8.0, 1.0, -4.0), other) is same
 
 
 def test_bad_norms_and_scopes_are_refused():
@@ -203,12 +258,12 @@ def test_bad_norms_and_scopes_are_refused():
 
 
 def test_a_budget_of_twice_what_lies_between_any_two_images_is_refused():
-    # Images of 3 x 3 x 1 values lie 3 apart in l2 and 9 in l1; in l0 budgets are no distances.
-    for norm, taken, refused in (("l2", "5.99", "6"), ("l1", "17.99", "18")):
-        check_reach(Eps.parse(taken, norm), norm, 3, 1)
+    # Images of 3 x 3 x 4 values lie 6 apart in l2 and 36 in l1; in l0 budgets are no distances.
+    for norm, taken, refused in (("l2", "11.99", "12"), ("l1", "71.99", "72")):
+        check_reach(Eps.parse(taken, norm), norm, 3, 4)
         with pytest.raises(InputError, match=f"{norm} eps {refused} is more than any attack needs"):
-            check_reach(Eps.parse(refused, norm), norm, 3, 1)
-    check_reach(Eps.parse("18", "l0"), "l0", 3, 1)
+            check_reach(Eps.parse(refused, norm), norm, 3, 4)
+    check_reach(Eps.parse("72", "l0"), "l0", 3, 4)
 
 
 @pytest.mark.parametrize("value", [1, 1.0, True])
