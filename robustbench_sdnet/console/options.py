@@ -36,12 +36,24 @@ class Parsed(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generi
         return self._parse(value) if isinstance(value, str) else value
 
 
+class PathParsed(Parsed):
+    """A path, or what is wrong with it behind the option's name."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path of a text."""
+        try:
+            return super().convert(value, param, ctx)
+        except InputError as error:
+            where = f"{param.opts[0]}: " if param else ""
+            raise InputError(f"{where}{error}") from None
+
+
 SEVERITIES = Parsed("1-5", parse_severities)
 DIFFICULTIES = Parsed("1-3", parse_difficulties)
 LAMBDAS = Parsed("lambda", parse_lambdas)
 LEVELS = Parsed("first:last:step", lambda text: parse_numbers(text, "level"))
 
-PATH = Parsed("path", path_of)
+PATH = PathParsed("path", path_of)
 SHARE = Parsed(
     "share", lambda text: number(text, "accuracies and tolerances must be numbers from 0 to 1", 0, 1)
 )

@@ -54,7 +54,7 @@ def test_dry_run_prints_the_resolved_recipe(tiny_data, tmp_path, monkeypatch):
         (("digits", "resnet20", "--set", "train.epoch=1"), "Did you mean 'train.epochs'"),
         (("digits", "resnet20", "--set", "train.epochs"), "--set takes key=value"),
         (("digits", "resnet20", "--device", "gpu0"), "Unknown device"),
-        (("digits", "resnet20", "--output", ""), "A name or path is empty"),
+        (("digits", "resnet20", "--output", ""), "^--output: A name or path is empty"),
         (("digits", "resnet20", "--data", ""), "Unknown data set ''"),
         (("digits", "resnet20", "--data", "digit", "--dry-run"), "Unknown data set 'digit'"),
     ],
