@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from ..errors import InputError, StoreError, first_line
+from ..reading.paths import expanded
 
 T = TypeVar("T")
 PATIENCE = 60.0  # seconds
@@ -124,6 +125,8 @@ class Database:
                     "A store in a file takes no options, and no ? in its name. "
                     f"Write '{self.shown}', or rename the file."
                 )
+            if url.get_backend_name() == "sqlite":  # a shell leaves a ~ behind slashes as it is
+                url = url.set(database=str(expanded(url.database or "")))
             settings = {} if url.get_backend_name() == "sqlite" else {**_POSTGRES, **url.query}
             engine = sa.create_engine(url, connect_args=settings)
             engine.dialect.create_connect_args(url)
@@ -244,9 +247,10 @@ def sqlite_file(url: str) -> Path | None:
     """The file that an SQLite URL names; None for other databases, and for what is no URL."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+        is_file = parsed.get_backend_name() == "sqlite" and parsed.database
+        return expanded(parsed.database or "") if is_file else None
+    except (ArgumentError, InputError):
         return None
-    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
 
 
 def _read_only_engine(url: sa.URL, path: Path, mode: str) -> sa.Engine:

@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 from robustbench_sdnet.cli import main
 from robustbench_sdnet.errors import InputError, StoreError
 from robustbench_sdnet.store import database
-from robustbench_sdnet.store.database import shown_url
+from robustbench_sdnet.store.database import shown_url, sqlite_file
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Shard, Store
 
@@ -309,6 +309,19 @@ def test_a_name_that_no_system_takes_is_one_line(tmp_path):
             StoreError, match=r"Cannot (read|create) the folder .* of the store: File name too long"
         ):
             Store(f"sqlite:///{tmp_path}/{'x' * 5000}/results.db", must_exist=must_exist)
+
+
+def test_a_store_in_the_home_folder_is_not_one_in_a_folder_called_tilde(tmp_path, monkeypatch):
+    """A shell leaves the ~ of sqlite:///~/results.db as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    filled(Path("~")).close()
+    assert answers(Path("~")) == answers(tmp_path / "home") == 4
+    assert sqlite_file("sqlite:///~/results.db") == tmp_path / "home" / "results.db"
+    assert list((tmp_path / "work").iterdir()) == []
+    with pytest.raises(InputError, match=r"No user has the name in the path '~nobody-here/results.db'"):
+        Store("sqlite:///~nobody-here/results.db")
 
 
 def test_a_path_that_is_no_text_holds_a_store(tmp_path, capsys):
