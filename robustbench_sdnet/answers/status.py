@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..store.rows import Stored, is_unfinished
+from ..store.counting import Counted, counted
 from ..store.store import Store
 from .names import told_apart
 
@@ -19,9 +19,9 @@ def status(store: Store) -> list[dict[str, Any]]:
     Raises:
         StoreError: a row is damaged; the first is named.
     """
-    found = [counted for counted in store.answered(_Counted) if counted.samples or counted.unfinished]
+    found = [one for one in counted(store) if one.samples or one.unfinished]
     cells = told_apart([one.cell for one in found])
-    rows: dict[tuple[str, str, str], list[_Counted]] = {}
+    rows: dict[tuple[str, str, str], list[Counted]] = {}
     for one, cell in zip(found, cells, strict=True):
         rows.setdefault((cell.model.name, cell.data.label, cell.kind), []).append(one)
     return [
@@ -40,18 +40,5 @@ def status(store: Store) -> list[dict[str, Any]]:
 
 
 def has_unfinished(store: Store) -> bool:
-    """Whether a run asked for more of any cell than is answered; no answer is decoded."""
-    asked, ranges = store.asked(), store.ranges()
-    return any(
-        is_unfinished(cell, asked.get(cell_id), sum(stop - start for start, stop in ranges.get(cell_id, ())))
-        for cell_id, cell in store.cells().items()
-    )
-
-
-class _Counted:
-    """How far a cell has come, without its answers."""
-
-    def __init__(self, stored: Stored) -> None:
-        self.cell, self.unfinished, self.samples = stored.cell, stored.unfinished, stored.samples
-        self.shards = len(stored.shards)
-        self.last_finished = max((shard.finished_at for shard in stored.shards), default="")
+    """Whether a run asked for more of any cell than is answered."""
+    return any(one.unfinished for one in counted(store))

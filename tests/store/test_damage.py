@@ -12,6 +12,7 @@ from robustbench_sdnet.answers.trust import FAIL, NOT_RUN, PASS, WARN
 from robustbench_sdnet.errors import StoreError
 from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.specs import Eps
+from robustbench_sdnet.store.counting import counted
 from robustbench_sdnet.store.images import ImageFolder
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.repair import check, repair
@@ -201,9 +202,11 @@ def test_a_malformed_row_is_named_and_can_be_repaired(path, statement, named, wi
     if not with_checksum:
         without_checksums(path)
     change(path, statement)
+    url = f"sqlite:///{path}"
     with pytest.raises(StoreError, match=named):
         reading(path)
-    url = f"sqlite:///{path}"
+    with Store(url, must_exist=True) as store, pytest.raises(StoreError, match=named):
+        counted(store)
     with pytest.raises(StoreError, match=rf"{named}.* with --repair"):
         sound(url, repair_it=False)
     assert len(sound(url, repair_it=True)) == 1
@@ -339,6 +342,7 @@ def test_every_reader_refuses_a_damaged_shard(path):
             lambda: shards(store, CELL.id),
             lambda: store.outcome(CELL.id),
             lambda: check(store),
+            lambda: counted(store),
         ):
             with pytest.raises(StoreError, match=f"shard 4-8 of cell {CELL.id}"):
                 read()
