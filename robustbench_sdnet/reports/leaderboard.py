@@ -156,13 +156,13 @@ def _budget_key(entry: Entry) -> tuple[str, str, str, str]:
 
 
 def _summary(ranked: Sequence[Entry]) -> str:
-    measured = sum(not entry.quoted for entry in ranked)
+    quoted = sum(entry.quoted for entry in ranked)
+    of_lists = f"{len(ranked) - quoted:,} of them measured and {quoted:,} quoted from lists"
     return (
-        f"{counted(len(ranked), 'row')}, {measured:,} of them measured; {len(ranked) - measured:,} are quoted from "
-        "lists. Compare only rows of the same data, norm and eps, and mind the intervals. Accuracy is the lowest that "
-        "any attack at that budget left, of those on the most images. Autoattack % and clean % may be over fewer "
-        "images. Corruptions % is a mean: compare it only where it is over the same corruptions (in lists the 15 at "
-        "severities 1 to 5)."
+        f"{counted(len(ranked), 'row')}, {of_lists if quoted else 'all measured'}. Compare only rows of the same data, "
+        "norm and eps, and mind the intervals. Accuracy is the lowest that any attack at that budget left, of those on "
+        "the most images. Autoattack % and clean % may be over fewer images. Corruptions % is a mean: compare it only "
+        "where it is over the same corruptions (in lists the 15 at severities 1 to 5)."
     )
 
 

@@ -183,7 +183,8 @@ def test_records_rank_as_their_store_does_and_quoted_rows_are_marked(store, tmp_
     page = (tmp_path / "b.html").read_text()
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
-    assert "1 are quoted" in page
+    assert f"{len(both)} rows, {len(measured)} of them measured and 1 quoted from lists." in page
+    assert f"{len(from_store)} rows, all measured." in (tmp_path / "a.html").read_text()
     assert "gaussian_noise, shot_noise; severities 1, 5; 3 of these alone" in page, "what a mean is over"
 
 
