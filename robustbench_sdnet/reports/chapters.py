@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 from matplotlib.figure import Figure as Drawing
@@ -228,16 +227,16 @@ def _corruption_curves(data: str, swept: lambdas.Sweep) -> Figure:
 
 def _mean_curves(data: str, swept: Sequence[lambdas.Sweep]) -> Figure:
     """One panel a model: of so many models nobody could read a panel for each corruption."""
+
+    def over(one: lambdas.Sweep) -> str:
+        return f"{one.label}: {corruptions.kinds_text(one.sets[0])}"
+
     title = "Mean accuracy over corruptions against lambda"
-    tables = (
-        replace(table, title=f"{one.label}: {table.title}")
-        for one in swept
-        for table in lambdas.single_corruption_tables(one)
-    )
+    tables = (table for one in swept for table in lambdas.single_corruption_tables(one))
     return Figure(
         f"lambda-means-{slug(data)}",
         title,
         f"{title}: {', '.join(one.label for one in swept)}. Its numbers are in the tables.",
-        lambda: curves.draw([panels.mean_panel(one, one.sets[0], one.label) for one in swept]),
+        lambda: curves.draw([panels.mean_panel(one, one.sets[0], over(one)) for one in swept]),
         tuple(tables),
     )

@@ -133,9 +133,11 @@ def test_a_sweep_has_every_lambda_severity_and_corruption() -> None:
         ]
     assert table.notes[1:] == ("lambda 0.1: not run: snow at severity 5, fog at severity 5.",)
     for table in lambdas.single_corruption_tables(swept):
-        lams = [lam for lam in LAMS if (lam, table.title, 1) in right]
+        model, name = table.title.split(": ")
+        assert model == swept.model
+        lams = [lam for lam in LAMS if (lam, name, 1) in right]
         assert percents(table) == [
-            [str(lam), *(mean(*((lam, table.title, s) for s in of)) for of in ((1,), (3,), (5,), levels))]
+            [str(lam), *(mean(*((lam, name, s) for s in of)) for of in ((1,), (3,), (5,), levels))]
             for lam in lams
         ]
 

@@ -322,7 +322,23 @@ def test_a_figure_of_the_first_models_says_so() -> None:
     assert said(panels.MANY)[0] == "Accuracy against eps"
     title, alt = said(panels.MANY + 3)
     assert title == f"Accuracy against eps (the first {panels.MANY} of {panels.MANY + 3} models and lambdas)"
-    assert alt.startswith(f"{title}: "), "Markdown shows no other words of a figure"
+    assert alt.startswith(f"{title}: ")
+
+
+def test_a_figure_of_means_of_many_models_says_over_how_much_each_is() -> None:
+    rows = []
+    for position in range(7):
+        model = replace(SDNET, name=f"m{position}", weights=str(position) * 64)
+        for lam in (0.1, 0.5):
+            names = ("fog", "snow") if position else ("fog",)
+            rows += [
+                record(190, model=model, lam=lam),
+                *(corruption(n, 1, 90, model=model, lam=lam) for n in names),
+            ]
+    figure = next(one for one in build(snapshot(rows)).figures if one.name.startswith("lambda-means"))
+    titles = [axes.get_title(loc="left") for axes in figure.draw().axes if axes.get_visible()]
+    assert titles[:2] == ["m0: 1 corruption", "m1: 2 corruptions"]
+    assert [table.title for table in figure.tables][:2] == ["m0: fog", "m1: snow"]
 
 
 def test_a_figure_of_steps_says_what_it_leaves_out() -> None:

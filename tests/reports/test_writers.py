@@ -13,6 +13,7 @@ from robustbench_sdnet.answers.records import FIELDS, flat
 from robustbench_sdnet.reports.content import build
 from robustbench_sdnet.reports.document import Document, Figure, Section, Table
 from robustbench_sdnet.reports.numbers import Estimate, Missing
+from robustbench_sdnet.reports.plots import style
 from robustbench_sdnet.reports.writers import html, latex, markdown
 from robustbench_sdnet.reports.writers.records import to_csv, to_json
 
@@ -140,6 +141,13 @@ def test_untrusted_is_marked_wherever_a_number_is_printed(render) -> None:
     assert all("untrusted" in text[place : place + 40] for place in places)
     assert "45.0" in text
     assert not re.search(r"45\.0 (untrusted|<span)", text)
+
+
+@pytest.mark.parametrize("render", [markdown.render, latex.render, html.render])
+def test_a_figure_has_its_title_beside_it(render) -> None:
+    figure = Figure("f", "Accuracy of one model", "Other words.", lambda: style.new_figure(1, 1))
+    text = render(Document("report", (Section("A chapter", (figure,)),)), lambda _: "f.png")
+    assert "Accuracy of one model" in text
 
 
 def test_csv_has_the_columns_of_the_record_in_their_order() -> None:

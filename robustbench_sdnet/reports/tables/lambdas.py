@@ -86,7 +86,7 @@ def single_corruption_tables(swept: Sweep) -> list[Table]:
         levels = levels_run(asked.values())
         rows = tuple((lambda_text(lam), *by_severity(found[name], levels)) for lam, found in asked.items())
         columns = ("lambda", *map(str, levels), "mean")
-        tables.append(Table(columns, rows, title=name, left=(), stacked=True))
+        tables.append(Table(columns, rows, title=f"{swept.label}: {name}", left=(), stacked=True))
     return tables
 
 
