@@ -158,6 +158,10 @@ def test_dark_and_light_and_print(page):
     assert page.locator("details:not([open])").count() == 0
     page.emulate_media(media="print")
     assert not page.locator("nav").is_visible()
+    number, interval = page.evaluate(
+        "['td', 'td small'].map(one => parseFloat(getComputedStyle(document.querySelector(one)).fontSize))"
+    )
+    assert interval < number, "on paper, too, what is said in passing is the smaller"
     assert len(page.pdf()) > 10_000
 
 
