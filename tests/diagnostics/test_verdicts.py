@@ -259,7 +259,7 @@ def test_transfer_is_from_the_same_model_at_every_lambda_that_is_named(standard,
         model_at=lambda lam: asked.append(lam) or standard, lambdas=(0.05, 0.2),
     )  # fmt: skip
     (transfer,) = [one for one in found if one.check == "transfer_wins"]
-    assert transfer.sentence.startswith("Transfer from lambda 0.05 and lambda 0.2 broke 0 of ")
+    assert transfer.sentence.startswith("Transfer from lambda 0.05, lambda 0.2 broke 0 of ")
     assert asked == [0.05, 0.2]
 
 

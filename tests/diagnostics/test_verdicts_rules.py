@@ -197,6 +197,8 @@ def test_of_an_attack_on_trial_nobody_says_that_it_took_gradients():
     ]
     assert said[0].startswith("Noise broke 3 of 3 survivors of the white-box attack (9 samples), p = ")
     assert said[1].startswith("Noise broke 3 of 3 survivors of the attack (9 samples), p = ")
+    alone = with_attack.won("noise_wins", "Noise", three[:1] & False, subject([0.9]), "why").sentence
+    assert alone == "Noise broke 0 of 1 survivor of the white-box attack (1 sample)."
 
 
 def test_shares_of_right_images_are_not_called_robust_accuracy():

@@ -17,6 +17,7 @@ from ...attacks.engine.losses import cross_entropy, negative_margin
 from ...devices import exact_mean
 from ...draws import Draws
 from ...statistics import RARE_MINIMUM, RARE_RATE, binomial_tail
+from ...wording import counted
 from ..finding import NOTICED, TOLERATED, by_count, by_thresholds, not_run
 from .subject import STEPS, Subject, Trace, follow
 
@@ -40,7 +41,7 @@ def won(check: str, rival: str, broken: Tensor, subject: Subject, remedy: str) -
     count, n = int(broken.sum()), len(subject)
     verdict = by_count(check, count, n, "", tolerated=RARE_RATE, noticed=RARE_RATE)
     attack = "white-box attack" if subject.survivors is None else "attack"
-    sentence = f"{rival} broke {count} of {len(broken)} survivors of the {attack} ({n} samples)"
+    sentence = f"{rival} broke {count} of {counted(len(broken), 'survivor')} of the {attack} ({counted(n, 'sample')})"
     if verdict.verdict != PASS:
         sentence += f", p = {binomial_tail(count, n, RARE_RATE):.1g}: {remedy}"
     return replace(verdict, sentence=sentence.rstrip(".") + ".")
@@ -102,7 +103,7 @@ def transfer_wins(subject: Subject, survivors: Tensor, sources: Mapping[str, nn.
             trace = follow(replace(left, model=source), steps=STEPS, leave=False)
         broken |= ~left.right(trace.images)
     remedy = "the gradient at the deployed lambda or model holds the direct attack back"
-    return won("transfer_wins", f"Transfer from {' and '.join(sources)}", broken, subject, remedy)
+    return won("transfer_wins", f"Transfer from {', '.join(sources)}", broken, subject, remedy)
 
 
 def not_monotone_in_eps(subject: Subject, base: Tensor) -> Finding:
@@ -140,7 +141,7 @@ def not_converged(trace: Trace) -> Finding:
     n = len(trace.broken_at)
     more = int((trace.broken() & ~trace.broken(STEPS)).sum())
     survivors = ~trace.broken()
-    sentence = f"Doubling the steps to {2 * STEPS} broke {more} more of {n} samples"
+    sentence = f"Doubling the steps to {2 * STEPS} broke {more} more of {counted(n, 'sample')}"
     moved = 0.0
     if survivors.any():
         before, after = (exact_mean(trace.losses[step, survivors]) for step in (-11, -1))
@@ -156,7 +157,8 @@ def not_converged(trace: Trace) -> Finding:
 def steps_break(trace: Trace, survivors: Tensor) -> Finding:
     """What 2 * STEPS steps break of (n,) bool `survivors` of the attack on trial, whose own loss nobody followed."""
     count, left, n = int((survivors & trace.broken()).sum()), int(survivors.sum()), len(survivors)
-    sentence = f"PGD of {2 * STEPS} steps broke {count} of {left} survivors of the attack ({n} samples)."
+    of_all = f"{counted(left, 'survivor')} of the attack ({counted(n, 'sample')})"
+    sentence = f"PGD of {2 * STEPS} steps broke {count} of {of_all}."
     return by_count("not_converged", count, n, sentence, tolerated=TOLERATED, noticed=NOTICED)
 
 
@@ -197,7 +199,8 @@ def margin_breaks(subject: Subject, survivors: Tensor, broken: Tensor) -> Findin
     """
     count, n = int((survivors & broken).sum()), len(subject)
     sentence = (
-        f"PGD on the margin broke {count} of {int(survivors.sum())} survivors of the attack ({n} samples)"
+        f"PGD on the margin broke {count} of {counted(int(survivors.sum()), 'survivor')} of the attack "
+        f"({counted(n, 'sample')})"
     )
     found = by_thresholds(
         "losses_disagree", count / n, sentence, warn=_ROUGHLY_EQUAL / 2, fail=_ROUGHLY_EQUAL
@@ -216,5 +219,5 @@ def restart_sensitive(subject: Subject, broken: Tensor) -> Finding:
         if len(open_ones):
             more[open_ones] = follow(left.take(open_ones), step_fraction=fraction, start=start).broken()
     count, n = int(more.sum()), len(subject)
-    sentence = f"Another restart and one with a finer step broke {count} more of {n} samples."
+    sentence = f"Another restart and one with a finer step broke {count} more of {counted(n, 'sample')}."
     return by_count("restart_sensitive", count, n, sentence, tolerated=TOLERATED, noticed=NOTICED)

@@ -145,7 +145,7 @@ def wrong_gradient(subject: Subject) -> Finding:
         )
         votes += _disagree((ahead - behind) / (2 * step), (gradient * along).flatten(1).sum(1), start)
     share = exact_mean(votes > _DIRECTIONS / 2)
-    sentence = f"Finite differences contradict autograd on {share:.0%} of {len(subject)} samples."
+    sentence = f"Finite differences contradict autograd on {share:.0%} of {counted(len(subject), 'sample')}."
     return by_thresholds("wrong_gradient", share, sentence, warn=0.05, fail=0.1)
 
 
