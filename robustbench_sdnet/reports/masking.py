@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ..answers.rows import Row, grouped, lambda_text
 from ..answers.trust import FAIL, NOT_RUN, UNTRUSTED
-from ..planning.chains import whole_name
+from ..planning.chains import chain_of, whole_name
 from .evidence import NEGLIGIBLE, Evidence
 from .numbers import percent, points
 from .results import listed
@@ -86,7 +86,14 @@ def _missed(evidence: Evidence) -> Iterator[str]:
             told = "found nothing to break, since the gradient attacks left no image"
         yield f"{_NAMES['square']} {told} {where}."
     if not square:
-        yield "The gradient-free attack square was not run on its own."
+        alone = {row.lam for row in evidence.rows if row.perturbation.name == "square" and _is_alone(row)}
+        where = f"run at lambda {listed(alone)} alone, where no gradient attack met the same images"
+        yield f"The gradient-free attack square was {where if alone else 'not run on its own'}."
+
+
+def _is_alone(row: Row) -> bool:
+    """Whether an attack is no stage of a chain."""
+    return row.kind == "attack" and not chain_of(row.perturbation)
 
 
 def _diagnosed(attacked: Sequence[Row]) -> Iterator[str]:

@@ -245,6 +245,17 @@ def test_of_several_transfers_the_one_that_looks_most_like_a_gain_is_told():
         assert "and 80.0 % at lambda 0.5, which looks like a gain of 30.0 points" in text
 
 
+def test_square_without_a_gradient_attack_beside_it_was_run_all_the_same():
+    rows = [record(0.1, 0.7), by_square(0.9, 0.7)]
+    text = said(rows, [compared(0.9, 0, 0, question=BALL)])["masking"]
+    assert (
+        "The gradient-free attack square was run at lambda 0.9 alone, where no gradient attack met the same images."
+        in text
+    )
+    staged = said([record(0.1, 0.7), by_square(0.1, 0.7, "autoattack")], [compared(0.9, 0, 0, question=BALL)])
+    assert "square was not run on its own." in staged["masking"]
+
+
 def test_square_that_broke_nothing_broke_none():
     found = [replace(rival("square", lam, 0), left=left) for lam, left in ((0.1, 40), (0.9, 30))]
     text = said([record(0.1, 0.7), record(0.9, 0.7)], [compared(0.9, 0, 0, question=BALL)], found)["masking"]
