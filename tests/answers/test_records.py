@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from robustbench_sdnet.answers.answered import Cost
 from robustbench_sdnet.answers.frames import outcomes
 from robustbench_sdnet.answers.per_image import places
 from robustbench_sdnet.answers.records import records
@@ -209,9 +210,32 @@ def test_an_answer_with_a_hole_says_which_images_it_is_of(store):
     assert found == {3: (12, None), 5: (10, "0-3, 6-11")}
 
 
+def test_the_cost_of_an_answer_is_that_of_all_its_shards():
+    first = {
+        "forwards": 4, "backwards": 3, "seconds": 0.1236, "memory_mib": 9.0, "device": "cpu",
+        "precision": "float32", "versions": {"torch": "2"}, "threads": 1, "gradients": 4, "silent": 1,
+    }  # fmt: skip
+    second = {**first, "forwards": 5, "device": "cuda", "memory_mib": 7.0}
+    older = {"forwards": 1, "backwards": 0, "seconds": 1, "device": "cpu"}
+    cost = Cost.of([Shard("c", at, at + 1, None, each) for at, each in enumerate((first, second, older))])
+    assert cost == Cost(
+        forwards=10,
+        backwards=6,
+        seconds=1.247,
+        memory_mib=9.0,
+        devices=("cpu", "cuda"),
+        precisions=("float32",),
+        versions=({"torch": "2"},),
+        gradients=8,
+        silent=2,
+        threads=(1,),
+    )
+    assert cost.plus([cost]) == replace(cost, forwards=20, backwards=12, seconds=2.494)
+
+
 @pytest.mark.parametrize(
     ("ids", "said"),
-    [([0, 1, 2], ""), ([1], "1"), ([0, 1, 5], "0-1, 5"), ([9, 3, 4, 7, 8], "3-4, 7-9"), ([], "")],
+    [([0, 1, 2], ""), ([1], "1"), ([0, 1, 3], "0-1, 3"), ([9, 3, 4, 7, 8], "3-4, 7-9"), ([], "")],
 )
 def test_images_are_named_by_the_ranges_of_their_ids(ids, said):
     assert places(np.array(ids, np.int64)) == said

@@ -191,6 +191,8 @@ def test_one_corrupted_batch_serves_all_models_and_lambdas():
     assert [len(task.cells) for task in tasks] == [3, 3]
     assert {cell.perturbation for cell in tasks[1].cells} == {FOG}
     assert _tasks(cells + cells, {}, 100) == tasks, "a cell that is asked twice is answered once"
+    attacked = [*plan.attack_cells([SDNET, RESNET], DATA, [pgd()], [L1, L3])[-3:]]
+    assert {len(task.cells) for task in _tasks(attacked, {}, 100)} == {1}, "each attack sees its own images"
 
 
 def test_corruptions_alone_are_screened_in_bfloat16():

@@ -159,6 +159,7 @@ MALFORMED = {
             ("infinite", "1e999", ""),
             ("beyond numbers", "9" * 400, ""),
             ("of gradients", 5, ', "gradients": []'),
+            ("of silent gradients", 5, ', "silent": -1'),
         )
     },
     "outcome text": (SHARD.format("outcome = 'text'"), f"shard 4-8 {NAMED_SHARD}"),
@@ -310,6 +311,22 @@ def test_answers_outlive_a_question_that_cannot_be_read(path):
     with Store(f"sqlite:///{path}") as store:
         store.add_cells({OTHER.id: OTHER}, 8)
         assert store.ranges()[OTHER.id] == [(0, 4), (4, 8)]
+
+
+def test_with_a_damaged_cell_nothing_is_forgotten(path):
+    change(path, CELLS.format("spec = '{}'"))
+    with Store(f"sqlite:///{path}") as store:
+        store.add_cells({CELL.id: CELL}, 20)
+        with pytest.raises(StoreError, match=NAMED_CELL):
+            store.forget_unfinished()
+        assert store.asked()[CELL.id] == 20
+
+
+def test_damaged_diagnostics_are_replaced_by_newer_ones(path):
+    change(path, "UPDATE verdicts SET checks = '['")
+    with Store(f"sqlite:///{path}") as store:
+        store.add_verdicts(OTHER.id, CHECKS)
+        assert store.verdicts() == {OTHER.id: CHECKS}
 
 
 def test_a_changed_name_or_number_is_seen_by_the_checksum_alone(path):

@@ -5,7 +5,6 @@ import itertools
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,7 +12,8 @@ import sqlalchemy as sa
 
 from robustbench_sdnet.answers.status import status
 from robustbench_sdnet.errors import InputError, StoreError
-from robustbench_sdnet.specs import LambdaSpec
+from robustbench_sdnet.planning.questions import attack_specs
+from robustbench_sdnet.specs import Eps, LambdaSpec
 from robustbench_sdnet.store.images import ImageFolder
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Shard, Store
@@ -45,13 +45,16 @@ def test_the_first_writer_of_a_shard_wins(store):
     assert shard.outcome.right.all()
 
 
-def test_a_renamed_model_keeps_its_answers(store):
-    store.add_shards([Shard(CELL.id, 0, 4, outcome(), COST)])
-    renamed = replace(CELL, model=replace(MODEL, name="other"))
-    assert renamed.id == CELL.id
+@pytest.mark.parametrize("spec", [CELL.perturbation, attack_specs("autoattack", [Eps.parse("8/255")])[0]])
+def test_a_renamed_model_keeps_its_answers(store, spec):
+    cell = replace(CELL, perturbation=spec)
+    store.add_cells({cell.id: cell})
+    store.add_shards([Shard(cell.id, 0, 4, outcome(), COST)])
+    renamed = replace(cell, model=replace(MODEL, name="other"))
+    assert renamed.id == cell.id
     store.add_cells({renamed.id: renamed})
-    assert store.cells() == {CELL.id: renamed}
-    assert store.ranges() == {CELL.id: [(0, 4)]}
+    assert store.cells()[cell.id] == renamed
+    assert store.ranges() == {cell.id: [(0, 4)]}
 
 
 def test_shards_never_overlap(store):
@@ -135,10 +138,13 @@ def test_a_damaged_shard_is_named(store):
         shards(store, CELL.id)
 
 
-def test_pickles_in_a_shard_are_never_loaded(tmp_path):
-    evil = tmp_path / "evil.npz"
-    np.savez(evil, ids=np.array([print], dtype=object))
-    with pytest.raises(StoreError, match="damaged"):
+@pytest.mark.parametrize(
+    ("ids", "said"), [(np.array([print] * 4), "ValueError"), (np.arange(4.0), "array 'ids'")]
+)
+def test_arrays_of_another_type_are_refused_and_pickles_never_loaded(tmp_path, ids, said):
+    whole, evil = outcome(), tmp_path / "evil.npz"
+    np.savez_compressed(evil, **{name: getattr(whole, name) for name in whole.kept} | {"ids": ids})
+    with pytest.raises(StoreError, match=rf"its answers are damaged \({said}\)"):
         Outcome.decode(evil.read_bytes())
 
 
@@ -363,11 +369,3 @@ def test_a_store_without_its_tables_is_said_to_be_empty_or_damaged(store, tmp_pa
     (tmp_path / "empty.db").write_bytes(b"")
     with pytest.raises(StoreError, match=r"No results yet: .*empty\.db is empty"):
         Store(f"sqlite:///{tmp_path}/empty.db", must_exist=True)
-
-
-def test_the_passes_of_parts_add_up_to_those_of_the_whole():
-    whole = Shard("c", 10, 17, outcome(10, 17), {**COST, "forwards": 50, "backwards": 3, "seconds": 1.4})
-    for cuts in ((10, 11, 17), (10, 12, 13, 17), tuple(range(10, 18))):
-        parts = [whole.part(low, high) for low, high in pairwise(cuts)]
-        assert [sum(part.cost[key] for part in parts) for key in ("forwards", "backwards")] == [50, 3]
-        assert sum(part.cost["seconds"] for part in parts) == pytest.approx(1.4)
