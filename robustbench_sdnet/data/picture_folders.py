@@ -81,6 +81,10 @@ class PictureFolders:
                 hasher.update(as_bytes(f"{corruption}/{severity}/{file} {size}\n"))
         return hasher.hexdigest()
 
+    def severities(self, corruption: str) -> tuple[int, ...]:
+        """Those at which there is a folder of a corruption."""
+        return tuple(severity for severity in SEVERITIES if self._folder(corruption, severity).is_dir())
+
     def images(self, corruption: str, severity: int, start: int = 0, stop: int | None = None) -> Uint8:
         """The pictures [start, stop) of a corruption at a severity, (m, h, w, 3) uint8.
 
@@ -120,9 +124,8 @@ class PictureFolders:
     def _levels(self) -> Iterator[tuple[str, int]]:
         """Every corruption with each severity that there is a folder of."""
         for corruption in self.corruptions:
-            for severity in LEVELS:
-                if (self.path / corruption / severity).is_dir():
-                    yield corruption, int(severity)
+            for severity in self.severities(corruption):
+                yield corruption, severity
 
     def _folder(self, corruption: str, severity: int) -> Path:
         return self.path / corruption / str(severity)

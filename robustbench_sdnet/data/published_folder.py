@@ -109,6 +109,10 @@ class Published:
         height, width = self._array(self.corruptions[0]).shape[1:3]
         return height, width
 
+    def severities(self, corruption: str) -> tuple[int, ...]:
+        """Those of a corruption: its file holds them all."""
+        return SEVERITIES
+
     def images(self, corruption: str, severity: int, start: int = 0, stop: int | None = None) -> Uint8:
         """The images [start, stop) of a corruption at a severity, (m, h, w, 3) uint8, read from disk.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -155,6 +155,7 @@ class Asked:
         if lacking or not found:
             missing = ", ".join(lacking) or self.corruptions
             raise InputError(f"{name} holds {', '.join(folder.corruptions)}, not {missing}.")
+        _check_severities(name, {one: folder.severities(one) for one in found}, severities)
         for spec in corruption_specs(found, severities, source="published"):
             if made and spec.name in made.versions:
                 yield replace(
@@ -167,3 +168,19 @@ class Asked:
                 )
             else:
                 yield spec
+
+
+def _check_severities(name: str, held: Mapping[str, Sequence[int]], severities: Sequence[int]) -> None:
+    """Refuse, with an InputError, a severity that a folder does not hold of a corruption, as of a part of a set."""
+    in_all = [severity for severity in severities if all(severity in own for own in held.values())]
+    for corruption, own in held.items():
+        for severity in severities:
+            if severity not in own:
+                remedy = (
+                    f"Write --severity {','.join(map(str, in_all))}."
+                    if in_all
+                    else f"Leave {corruption} out."
+                )
+                raise InputError(
+                    f"{name} holds {corruption} at severity {', '.join(map(str, own))}, not {severity}. {remedy}"
+                )

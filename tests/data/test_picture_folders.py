@@ -17,6 +17,7 @@ from robustbench_sdnet import data
 from robustbench_sdnet.cli import cli
 from robustbench_sdnet.data.published import corrupted_images
 from robustbench_sdnet.errors import DataError, InputError, ModelError
+from robustbench_sdnet.planning.asked import Asked
 from tests.net_files import write_net
 
 CLASSES = ("n01", "n02", "n07")
@@ -214,3 +215,15 @@ def test_the_command_answers_them_without_a_clean_row(
     assert rows["corruption", 3]["accuracy"] == 1.0
     assert rows["corruption", 1]["accuracy"] == pytest.approx(1 / 3)
     assert rows["corruption", 3]["source"] == "published"
+
+
+def test_severities_that_a_part_lacks_are_refused_before_any_work(folder: Path, tmp_path: Path) -> None:
+    (folder / "snow" / "5").mkdir()
+    found = data.load(f"imagenetc:{folder}", "test", root=tmp_path / "none")
+    with pytest.raises(
+        InputError, match=r"imagenetc:.* holds snow at severity 1, 3, 5, not 2\. Write --severity 1,3\."
+    ):
+        Asked().of(found)
+    with pytest.raises(InputError, match=r"holds fog at severity 1, 3, not 5\. Leave fog out\."):
+        Asked(severities=[5]).of(found)
+    assert len(Asked(corruptions="snow", severities=[1, 3, 5]).of(found)) == 3
