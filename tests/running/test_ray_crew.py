@@ -19,7 +19,7 @@ from robustbench_sdnet.planning.schedule import Schedule
 from robustbench_sdnet.planning.setting import Setting
 from robustbench_sdnet.running.engines import Job
 from robustbench_sdnet.running.engines.local import Local
-from robustbench_sdnet.running.exchange import Answer, Inputs
+from robustbench_sdnet.running.exchange import Answer, Failure, Inputs
 from robustbench_sdnet.specs import CLEAN
 from robustbench_sdnet.zoo import describe_model
 
@@ -129,6 +129,18 @@ def test_what_was_answered_before_the_run_gave_up_is_stored(monkeypatch, error):
     assert [task.start for task, _ in next(batches)] == [0, 4, 8]
     with pytest.raises(type(error), match=str(error)):
         next(batches)
+
+
+@pytest.mark.parametrize("others", [(), ("10.0.0.9",)], ids=["one machine", "two machines"])
+def test_a_model_that_fails_on_a_machine_of_several_fails_with_its_address(others):
+    """As where its file lies on the other alone."""
+    pool = _Pool()
+    pool.members[0].answers = lambda: [Failure(CELL.model.name, "Model 'r' raised OSError.")]
+    run = _run(pool, _tasks(CELL, 1))
+    pool.members += [_Member(_Handle(), Place(node, node, 1, {})) for node in others]
+    pool.vacancies = lambda: pool.members[:1] if not pool.members[0].queue else []
+    ((_, (failure,)),) = [done for batch in run.batches() for done in batch]
+    assert failure.message == ("On here: " if others else "") + "Model 'r' raised OSError."
 
 
 class _Busy(Member):

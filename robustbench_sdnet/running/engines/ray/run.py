@@ -140,6 +140,8 @@ class Run:
         self.without_room = 0
         number = member.queue.popleft().number
         task = self.schedule.tasks[number]
+        if len({other.place.node for other in self.pool.members}) > 1:
+            answers = [_placed(answer, member) for answer in answers]
         names = {answer.model for answer in answers if isinstance(answer, Failure)}
         self.failed |= {cell.model for cell in task.cells if cell.model.name in names}
         return [(number, (task, answers))]
@@ -163,3 +165,10 @@ class Run:
         ]
         name = f"{task.cells[0].model.name} under {task.label}, images {task.start} to {task.stop}"
         return [(number, (task, [Failure(name, gave_up(name, error))])), *children]
+
+
+def _placed(answer: Answer | Failure, member: Member) -> Answer | Failure:
+    """An answer; of a model that failed also where, as its file may lie on other machines alone."""
+    if isinstance(answer, Failure):
+        return replace(answer, message=f"On {member.place.node}: {answer.message}")
+    return answer
