@@ -59,9 +59,19 @@ def test_attacks_with_every_parameter() -> None:
         ["pgd", "attack", "linf", "8/255", "-", "float32", "1", "200"],
     ]
     assert table.notes == (
-        "pgd (attack): seed 0, steps 20, version 1",
-        "pgd (attack): restarts 5, seed 0, steps 40, version 1",
+        "pgd (attack, linf): seed 0, steps 20, version 1",
+        "pgd (attack, linf): restarts 5, seed 0, steps 40, version 1",
     )
+
+
+def test_parameters_that_differ_say_in_which_norm() -> None:
+    alike = [attack("pgd", "8/255", 100), attack("pgd", "0.5", 90, norm="l2")]
+    assert provenance.attack_table(alike).notes == ("pgd (attack): seed 0, steps 20, version 1",)
+    other = [alike[0], attack("pgd", "0.5", 90, norm="l2", steps=40)]
+    assert set(provenance.attack_table(other).notes) == {
+        "pgd (attack, linf): seed 0, steps 20, version 1",
+        "pgd (attack, l2): seed 0, steps 40, version 1",
+    }
 
 
 def test_budgets_are_spelled_as_everywhere() -> None:

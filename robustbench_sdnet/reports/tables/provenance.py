@@ -90,7 +90,9 @@ def attack_table(answered: Sequence[Answered]) -> Table:
         budgets = sorted({spec.eps for _, spec in pairs}, key=eps_order)
         eps = ", ".join(str(one or "-") for one in budgets)
         found.append((name, kind, norm, eps, _lambdas(same), precision, _models(same), _counts(same)))
-        notes.append(f"{name} ({kind}): {settings}")
+        # In another norm an attack may be of another version, or take other steps.
+        of_norm = f", {norm}" if len({key[-1] for key in groups if key[:2] == (name, kind)}) > 1 else ""
+        notes.append(f"{name} ({kind}{of_norm}): {settings}")
     columns = ("perturbation", "kind", "norm", "eps", "lambda", "search", "models", "n")
     return Table(columns, tuple(found), left=(0, 1, 2, 3, 4, 5), notes=distinct(notes))
 
