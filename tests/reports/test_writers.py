@@ -150,6 +150,13 @@ def test_a_figure_has_its_title_beside_it(render) -> None:
     assert "Accuracy of one model" in text
 
 
+@pytest.mark.parametrize("render", [markdown.render, latex.render])
+def test_a_figure_does_not_say_its_heading_again(render) -> None:
+    figure = Figure("f", "Accuracy of one model", "Other words.", lambda: style.new_figure(1, 1))
+    text = render(Document("report", (Section(figure.title, (figure,)),)), lambda _: "f.png")
+    assert text.count(figure.title) == 1
+
+
 def test_csv_has_the_columns_of_the_record_in_their_order() -> None:
     text = to_csv(flat(rows_of([record(190)])))
     header, row = csv.reader(io.StringIO(text))
