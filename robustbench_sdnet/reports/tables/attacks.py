@@ -33,8 +33,8 @@ def attack_table(results: Results, data: str, model: str) -> Table:
         lam = lambda_text(r.subject.lam)
         rows.append((display_name(r), lam, r.budget, *numbers, passes_text(r), r.verdict))
     notes = [
-        "noise: accuracy under random noise of the same norm and eps, the lowest of all that was run; an attack must "
-        "leave less than that.",
+        "noise: accuracy under random noise of the same norm and eps, the lowest of all that was run; an attack that "
+        "leaves more is too weak.",
         "passes/image: forward + backward passes through the model; for an attack that began with the survivors of a "
         "smaller eps, only those that it added.",
     ]
