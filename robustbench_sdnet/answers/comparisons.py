@@ -198,7 +198,7 @@ def _means(answers: Answers) -> Iterator[Comparison]:
     for (data, content, source), here in grouped(corrupted, attrgetter("data", "content", "source")).items():
         mean = Question(data, content, "mean", "", source=source)
         noises = [question for question in here if question.is_noise]
-        for every in [noises] if len(noises) == len(here) else [noises, here]:
+        for every in (noises, here):
             of = replace(mean, is_noise=every is noises)
             answered: dict[Subject, dict[Question, Right]] = {}
             for question in every:

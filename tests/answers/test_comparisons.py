@@ -16,7 +16,7 @@ from robustbench_sdnet.reports.conclusion import sentences
 from robustbench_sdnet.reports.evidence import evidences
 from robustbench_sdnet.reports.numbers import points
 from robustbench_sdnet.reports.tables.provenance import model_table
-from robustbench_sdnet.specs import LambdaSpec, params
+from robustbench_sdnet.specs import LambdaSpec, SequenceSpec, params
 from robustbench_sdnet.specs.models import Repeats
 from robustbench_sdnet.statistics import difference_interval
 
@@ -44,6 +44,12 @@ def test_models_are_compared_at_their_training_lambda_on_the_same_images(tmp_pat
     assert (within["lambda_a"], within["lambda_b"], within["only_a"], within["only_b"]) == (0.5, 0.1, 0, 6)
     assert within["p"] == pytest.approx(2 / 64)
     assert (within["accuracy_a"], within["accuracy_b"]) == (0.4, 1.0)
+
+
+def test_sequences_are_not_compared(tmp_path):
+    spec = SequenceSpec(name="fog", frames=31)
+    answers = [(cell(spec, lam=lam), right(count)) for lam, count in ((LOW, 8), (HIGH, 5))]
+    assert compared_records(tmp_path, answers) == [], "they do not ask whether predictions are right"
 
 
 def test_corrections_hold_within_a_family_and_nobody_is_better_without_one(tmp_path):
@@ -84,6 +90,22 @@ def test_a_mean_over_noises_stands_beside_the_one_over_everything(tmp_path):
         ("2 noises, 3 conditions", True),
         ("3 corruptions, 4 conditions", False),
     }
+
+
+def test_published_images_have_means_and_families_of_their_own_and_one_condition_has_no_mean(tmp_path):
+    published = corruption_specs("gaussian_noise", [1, 5], source="published")
+    answers = [
+        (cell(spec, lam=lam), right(count))
+        for spec in (*NOISE[:1], *published)
+        for lam, count in ((LOW, 5), (HIGH, 8))
+    ]
+    found = compared_records(tmp_path, answers)
+    assert [(row["family"], row["perturbation"], row["severity"]) for row in found] == [
+        ("tiny: lambdas of sdnet, corruptions", "gaussian_noise", 1),
+        ("tiny: lambdas of sdnet, corruptions (published)", "gaussian_noise", 1),
+        ("tiny: lambdas of sdnet, corruptions (published)", "gaussian_noise", 5),
+        ("tiny: lambdas of sdnet, mean over corruptions (published)", "1 noise, 2 conditions", None),
+    ]
 
 
 def test_a_mean_over_everything_is_none_where_two_sides_share_noises_alone(tmp_path):
