@@ -157,7 +157,7 @@ def row_of(answered: Answered, verdict: str = UNCHECKED, disputed: int = 0) -> R
         kind=cell.kind,
         perturbation=cell.perturbation,
         lam=cell.lam,
-        lam_attack=cell.lam_attack if isinstance(cell.perturbation, AttackSpec) else None,
+        lam_attack=cell.lam_attack,
         precision=cell.precision,
         # Of shares the sum that is alike on every machine.
         right=int(credit.sum()) if credit.dtype == bool else math.fsum(credit),
