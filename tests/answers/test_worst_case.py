@@ -88,6 +88,20 @@ def test_a_ball_is_one_however_its_budget_was_written(tmp_path):
     assert [row["kind"] for row in compared_records(tmp_path, answers)] == ["attack", "attack", "worst_case"]
 
 
+def test_every_budget_in_every_norm_is_a_question_of_its_own(tmp_path):
+    balls = (("linf", "4/255", 8, 7), ("linf", "8/255", 5, 1), ("l2", "0.5", 6, 2), ("l2", "1", 4, 3))
+    answers = [
+        (cell(attack_specs("pgd", [Eps.parse(eps, norm)], norm)[0], lam=lam), right(count))
+        for norm, eps, *counts in balls
+        for lam, count in zip((LOW, HIGH), counts, strict=True)
+    ]
+    found = {
+        (row["norm"], row["eps"]): (row["accuracy_b"], row["accuracy_a"])
+        for row in compared_records(tmp_path, answers)
+    }
+    assert found == {(norm, eps): (low / 10, high / 10) for norm, eps, low, high in balls}
+
+
 def test_lambdas_that_met_other_attacks_have_no_worst_case_in_common(tmp_path):
     rows = compared_records(
         tmp_path,
@@ -184,6 +198,25 @@ def test_a_rival_is_held_to_a_rare_rate_of_all_images_and_no_stage_is_one(tmp_pa
         assert rivals(Snapshot.read(store)) == ()
 
 
+def stood_still(snapshot, attack):
+    """The same where first gradients of an attack were zero on nine of ten images."""
+    costs = (
+        replace(one.cost, gradients=10, silent=9) if one.id == attack.id else one.cost
+        for one in snapshot.answered
+    )
+    answered = (replace(one, cost=cost) for one, cost in zip(snapshot.answered, costs, strict=True))
+    return replace(snapshot, answered=tuple(answered))
+
+
+@pytest.mark.parametrize("images", [10, 8], ids=["the same images", "others"])
+@pytest.mark.parametrize("lam", [LOW, HIGH])
+def test_a_comparison_says_of_each_side_whether_it_is_untrusted(tmp_path, lam, images):
+    answers = [(cell(PGD), right(5)), (cell(PGD, lam=HIGH), right(5, images))]
+    with made_store(tmp_path, answers) as store:
+        (found,) = comparisons(stood_still(Snapshot.read(store), cell(PGD, lam=lam)))
+    assert (found.a.lam, found.untrusted_a, found.untrusted_b) == (HIGH, lam == HIGH, lam == LOW)
+
+
 def test_what_was_transferred_to_a_lambda_does_not_cast_doubt_on_it(tmp_path):
     """PGD at 0.1 met gradients of zero; at 0.5, where it found none, its perturbations are one more attack."""
     weak = cell(PGD, lam=LOW)
@@ -193,12 +226,7 @@ def test_what_was_transferred_to_a_lambda_does_not_cast_doubt_on_it(tmp_path):
         (cell(PGD, lam=HIGH, lam_attack=LOW, parents=(weak.id,)), right(9)),
     ]
     with made_store(tmp_path, answers) as store:
-        plain = Snapshot.read(store)
-    costs = [
-        replace(one.cost, gradients=10, silent=9) if one.id == weak.id else one.cost for one in plain.answered
-    ]
-    answered = tuple(replace(one, cost=cost) for one, cost in zip(plain.answered, costs, strict=True))
-    snapshot = replace(plain, answered=answered)
+        snapshot = stood_still(Snapshot.read(store), weak)
     (direct,) = (one for one in comparisons(snapshot) if one.question.kind == "attack")
     assert (direct.untrusted_a, direct.untrusted_b) == (False, True)
     assert {
@@ -214,6 +242,18 @@ def test_what_was_transferred_to_a_lambda_does_not_cast_doubt_on_it(tmp_path):
         ("attack", HIGH): "unchecked",
         ("worst_case", HIGH): "unchecked",
     }
+
+
+def test_a_worst_case_of_an_attack_that_stood_still_is_untrusted_on_the_images_that_all_saw(tmp_path):
+    direct, moved = cell(PGD), cell(PGD, lam_attack=HIGH, parents=("p",))
+    with made_store(tmp_path, [(direct, right(3)), (cell(SQUARE), right(9)), (moved, right(9))]) as store:
+        snapshot = stood_still(Snapshot.read(store), direct)
+    cut = (replace(one, outcome=one.outcome.cut(2 * (one.id != direct.id), 10)) for one in snapshot.answered)
+    snapshot = replace(snapshot, answered=tuple(cut))
+    (row,) = (row for row in rows_of(snapshot) if row.kind == "worst_case")
+    assert (row.right, row.n, row.images, row.verdict, row.lam_attack) == (1, 8, "2-9", "untrusted", None)
+    (run,) = (run for asked, run in gather(snapshot).items() if asked.kind == "worst_case")
+    assert [(one.right.sum(), one.untrusted) for one in run.values()] == [(1, True)]
 
 
 def test_a_model_that_draws_random_numbers_has_no_rivals(tmp_path):

@@ -8,8 +8,8 @@ import pytest
 
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.planning.asked import Asked
-from robustbench_sdnet.planning.questions import attack_specs, budgets, corruption_specs, eps_curve
-from robustbench_sdnet.specs import CorruptionSpec, Eps, params
+from robustbench_sdnet.planning.questions import attack_specs, budgets, corruption_specs, eps_curve, lambda_of
+from robustbench_sdnet.specs import CorruptionSpec, Eps, LambdaSpec, params
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,7 @@ from robustbench_sdnet.specs import CorruptionSpec, Eps, params
         ("torchattacks:PGDL2", None, None, ("l2", ["0.5"])),
         ("foolbox:SparseL1DescentAttack", None, None, ("l1", ["12"])),
         ("fab-t", None, None, ("linf", [])),
+        ("foolbox:HopSkipJumpAttack", None, None, ("linf", [])),
         ("torchattacks:CW", None, None, ("l2", [])),
         ("torchattacks:JSMA", None, None, ("l0", [])),
     ],
@@ -66,6 +67,8 @@ def test_an_eps_curve_is_around_the_usual_budget():
         assert [budget.fraction / usual.fraction for budget in curve] == [
             Fraction(2) ** k for k in range(-3, 2)
         ]
+    with pytest.raises(InputError, match="l0 has no eps curve"):
+        eps_curve("torchattacks:JSMA")
 
 
 def test_a_full_eps_curve_goes_on_until_any_image_is_within_reach():
@@ -77,6 +80,13 @@ def test_a_full_eps_curve_goes_on_until_any_image_is_within_reach():
     assert eps_curve("pgd", "l2", full=3 * 224 * 224).split(",")[-2:] == ["256", "512"]
     assert eps_curve("pgd", "l1", full=3 * 224 * 224).split(",")[-2:] == ["98304", "196608"]
     assert eps_curve("pgd", full=values).startswith(eps_curve("pgd"))
+
+
+def test_a_lambda_of_python_is_set_where_its_scope_says():
+    assert lambda_of(0.5, "all") == LambdaSpec("0.5", "all")
+    assert lambda_of(None, "stem") is None
+    with pytest.raises(InputError, match="lambda_scope says where lam is set, which is not given"):
+        lambda_of(None, "all")
 
 
 def test_severities_and_difficulties_of_python_may_be_texts_as_on_the_command_line_or_one_number():
