@@ -158,8 +158,6 @@ class Eps:
         Raises:
             InputError: not a number, negative, or above 1 for linf.
         """
-        if isinstance(text, Eps):
-            return text
         if isinstance(text, Real) and not isinstance(text, Rational):
             return cls.parse(_fraction_of_float(text), norm)
         written = str(text).strip()

@@ -65,7 +65,7 @@ def test_eps_refuses_what_cannot_be_a_budget(text, message):
         Eps.parse(text)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1, Eps.parse("3", "l2")])
 def test_eps_refuses_numbers_that_are_no_budget(value):
     with pytest.raises(InputError, match="eps must"):
         Eps.parse(value)
