@@ -160,17 +160,19 @@ def test_a_worst_case_is_over_attack_lambdas_and_bears_the_plain_attacks_name(st
     assert (found["perturbation"], found["accuracy"], found["lambda_attack"]) == ("pgd", 0.1, None)
 
 
-def test_a_worst_case_over_draws_says_that_it_counts_majorities(store):
+@pytest.mark.parametrize(("protocol", "counted"), [("mean", "majority"), ("any", "any")])
+def test_a_worst_case_over_draws_says_how_it_counts_what_is_yes_or_no(store, protocol, counted):
     """Of ten draws seven are right on each image of one attack, six on half of the images of the other."""
-    model = replace(MODEL, options=params({"randomised": True})).counted(Repeats(10))
+    model = replace(MODEL, options=params({"randomised": True})).counted(Repeats(10, protocol))
     lams = [LambdaSpec("0.1"), LambdaSpec("0.5")]
     for made_at, right, hits in ((lams[0], 10, np.full(10, 7)), (lams[1], 5, np.repeat([6, 3], 5))):
         cell = Cell(model=model, data=DATA, perturbation=PGD, lam=lams[0], lam_attack=made_at)
         answer(store, cell, 10, right, hits.astype(np.int32))
     found = {row["kind"]: (row["accuracy"], row["draws"], row["protocol"]) for row in records(store)}
-    assert found["attack"] == (pytest.approx(0.7), 10, "mean")
-    assert found["transfer"] == (pytest.approx(0.45), 10, "mean")
-    assert found["worst_case"] == (0.5, 10, "majority")
+    shares = (0.7, 0.45) if protocol == "mean" else (0, 0)
+    for kind, share in zip(("attack", "transfer"), shares, strict=True):
+        assert found[kind] == (pytest.approx(share), 10, protocol)
+    assert found["worst_case"] == (0.5, 10, counted)
 
 
 def test_a_chain_does_not_take_the_name_of_an_attack_asked_for_alone(store):

@@ -176,6 +176,10 @@ def test_rivals_count_what_the_direct_attack_missed(tmp_path):
         (0.5, "square"): 4,
         (0.5, "transfer"): 2,
     }
+    assert found[0.5, "transfer"] == {
+        "data": "tiny", "model": "sdnet", "lambda": 0.5, "norm": "linf", "eps": "8/255", "n": 10, "left": 8,
+        "rival": "transfer", "broken": 2, "suspicious": False,
+    }  # fmt: skip
     # Fewer than three are never suspicious; 4 of 10 at a rate of 0.2 % are.
     assert [found[0.5, name]["suspicious"] for name in ("square", "transfer", "noise")] == [
         True,

@@ -234,10 +234,13 @@ def test_whatever_repeats_a_pass_is_counted():
     drawn = replace(RESNET, options=params({"randomised": True})).counted(Repeats(draws=11))
     (noise,) = attack_specs("noise", [Eps.parse("8/255")], given={"draws": "1000"})
     asked = {pgd(): 40, pgd(restarts=3): 120, pgd(eot=5): 200, pgd(targets=9): 360, noise: 1000}
+    for own, passes in (({}, 40), ({"queries": 7}, 14), ({"n_queries": 9, "n_targets": 2}, 36)):
+        asked[replace(pgd(), params=params(own))] = passes
     for attack, passes in asked.items():
         clean, attacked = plan.attack_cells([drawn], DATA, [attack])
         assert (costs.passes(clean), costs.passes(attacked)) == (11, passes)
     assert costs.passes(replace(attacked, model=RESNET, lam_attack=L1, lam=L3)) == 1, "transfer"
+    assert costs.passes(replace(clean, perturbation=SequenceSpec(name="fog", frames=31))) == 31 * 11
 
 
 def test_cells_on_survivors_have_shards_that_leave_a_batch_of_them():

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from robustbench_sdnet.errors import InputError
 from robustbench_sdnet.planning.asked import Asked
 from robustbench_sdnet.planning.questions import attack_specs, budgets, corruption_specs, eps_curve, lambda_of
-from robustbench_sdnet.specs import CorruptionSpec, Eps, LambdaSpec, params
+from robustbench_sdnet.specs import SEVERITIES, CorruptionSpec, Eps, LambdaSpec, SequenceSpec, params
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,28 @@ def test_a_corruption_is_asked_with_all_that_its_images_depend_on_and_with_nothi
     assert published == CorruptionSpec(name="gaussian_noise", severity=3, source="published")
     (level,) = corruption_specs("gaussian_noise", levels=[Decimal("0.10")], table=table)
     assert level == CorruptionSpec(name="gaussian_noise", level="0.1", version=2)
+
+
+IMAGES = SimpleNamespace(image_shape=(32, 32), pixels=None)
+
+
+def test_what_is_asked_of_images_is_drawn_by_the_seed_and_stored_as_said():
+    asked = Asked(corruptions="gaussian_noise", severities=3, seed=7, stored="jpeg85", table="tiny").of(
+        IMAGES
+    )
+    table = ("tiny", "32x32")
+    assert asked == corruption_specs("gaussian_noise", [3], seed=7, stored="jpeg85", table=table)
+    assert Asked(corruptions="fog").of(IMAGES) == corruption_specs("fog", SEVERITIES)
+    levels = [Decimal("0.1")]
+    assert Asked(corruptions="gaussian_noise", levels=levels).of(IMAGES) == corruption_specs(
+        "gaussian_noise", levels=levels
+    )
+
+
+def test_sequences_are_drawn_by_the_seed_where_they_draw_at_all():
+    noise, rotated = Asked(corruptions="gaussian_noise,rotate", sequences=True, seed=7).of(IMAGES)
+    assert noise == SequenceSpec(name="gaussian_noise", frames=31, first=True, seed=7)
+    assert rotated == SequenceSpec(name="rotate", frames=31)
 
 
 def test_a_chain_is_asked_budget_after_budget_each_stage_with_the_norm_and_the_seed():

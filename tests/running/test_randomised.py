@@ -12,7 +12,7 @@ from robustbench_sdnet import evaluate
 from robustbench_sdnet.answers.frames import outcomes
 from robustbench_sdnet.answers.records import records
 from robustbench_sdnet.reports import report
-from robustbench_sdnet.running.outcomes import judged_by_draws
+from robustbench_sdnet.running.outcomes import judged_by_draws, over_draws
 from robustbench_sdnet.specs.models import PROTOCOLS, Repeats
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Store
@@ -175,17 +175,33 @@ def test_a_larger_eps_goes_on_while_any_draw_is_right(tiny_npz):
     assert min(passes) > 41 * 5
 
 
-def test_what_breaks_at_fresh_draws_alone_has_a_step_and_what_holds_has_none():
-    def found(right, broken_at):
-        numbers = dict.fromkeys(("margin", "lam", "residual", "distance"), np.zeros(4, np.float32))
-        return Outcome(
-            ids=np.arange(4), right=np.array(right), broken_at=np.array(broken_at, np.int32), **numbers
-        )
+def found(right, broken_at, margin=0.0):
+    numbers = dict.fromkeys(("margin", "lam", "residual", "distance"), np.full(4, margin, np.float32))
+    return Outcome(
+        ids=np.arange(4), right=np.array(right), broken_at=np.array(broken_at, np.int32), **numbers
+    )
 
-    final = found([True, False, True, False], [-1, 0, -1, 0])
-    outcome = judged_by_draws(found([True, True, False, False], [-1, -1, 3, 5]), final)
-    assert outcome.broken_at.tolist() == [-1, 1, -1, 5]
-    assert outcome.right.tolist() == final.right.tolist()
+
+@pytest.mark.parametrize(("protocol", "held"), [("mean", [1, 1, 0, 0]), ("any", [1, 0, 0, 0])])
+def test_an_outcome_over_draws_counts_them_and_means_their_margins(protocol, held):
+    draws = [
+        found(np.array(right, bool), [0] * 4, margin)
+        for right, margin in (([1, 0, 0, 0], 1.0), ([1, 1, 1, 0], 0.5), ([1, 1, 0, 0], -3.0))
+    ]
+    outcome = over_draws(iter(draws).__next__, Repeats(3, protocol))
+    assert outcome.hits.tolist() == [3, 2, 1, 0]
+    assert outcome.right.tolist() == held
+    assert outcome.broken_at.tolist() == [-1 if one else 0 for one in held]
+    assert outcome.margin.tolist() == [-0.5] * 4
+
+
+def test_what_breaks_at_fresh_draws_alone_has_a_step_and_what_holds_has_none():
+    final = found([True, False, True, False], [-1, 0, -1, 0], 0.5)
+    for searched, step in ((5, 5), (0, 0)):
+        outcome = judged_by_draws(found([True, True, False, False], [-1, -1, 3, searched]), final)
+        assert outcome.broken_at.tolist() == [-1, 1, -1, step]
+        assert outcome.right.tolist() == final.right.tolist()
+        assert outcome.margin.tolist() == final.margin.tolist()
 
 
 def test_it_is_said_in_words_how_an_image_counts():

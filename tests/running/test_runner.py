@@ -76,9 +76,13 @@ def test_predictions_are_those_of_the_model_on_the_corrupted_images(tmp_path, ma
             x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
             with torch.no_grad(), use_lambda(networks["sdnet"], 0.5):
                 logits = networks["sdnet"](x)
-            right = (logits.argmax(1).numpy() == worker.data.labels).tolist()
-            found = store.outcome(cell.id)
-            assert found.right.tolist() == right
+            labels, found = torch.from_numpy(worker.data.labels), store.outcome(cell.id)
+            right = (logits.argmax(1) == labels).numpy()
+            assert found.right.tolist() == right.tolist()
+            assert found.broken_at.tolist() == np.where(right, -1, 0).tolist()
+            of_label = torch.nn.functional.one_hot(labels, logits.shape[1]).bool()
+            margin = logits[of_label] - logits.masked_fill(of_label, -np.inf).amax(1)
+            np.testing.assert_allclose(found.margin, margin.numpy(), atol=1e-4)
             np.testing.assert_allclose(found.residual, residuals(networks["sdnet"], x).numpy(), rtol=1e-4)
             assert (found.lam == np.float32(0.5)).all()
 

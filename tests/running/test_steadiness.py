@@ -52,6 +52,7 @@ def test_counts_by_hand() -> None:
     assert (steady.right.tolist(), steady.broken_at.tolist(), steady.flips.tolist()) == ([True], [-1], [0])
     late = told(SequenceSpec(name="rotate", frames=2), logits[[1, 3]], labels)
     assert (late.broken_at.tolist(), late.margin.tolist()) == ([1], [2.0]), "the lowest of 3 and 2"
+    assert late.right.tolist() == [False], "right on the first frame alone"
 
 
 def test_five_classes_that_leave_move_fifteen() -> None:
