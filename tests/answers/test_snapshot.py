@@ -102,7 +102,7 @@ def test_models_of_one_name_and_weights_but_other_code_are_two_everywhere(tmp_pa
     assert all(re.fullmatch(r"sdnet \[[0-9a-f]{8}\]", name) for name in names)
     assert sorted(told.values()) == [0.2, 0.3, 0.8, 0.9]
     assert set(outcomes(snapshot)["model"]) == names
-    assert "1 corruption |" in text
+    assert "1 corruption at severity 1 |" in text
     assert "variants" not in text, "no mean over two models"
 
 
