@@ -39,6 +39,11 @@ def share_text(share: float, decimals: int = 1) -> str:
     )
 
 
+def percent(share: float, decimals: int = 1) -> str:
+    """A share as sentences say it."""
+    return f"{share_text(share, decimals)} %"
+
+
 @lru_cache(maxsize=4096)
 def natural(text: str) -> tuple[str | float, ...]:
     """The place of a name among others, the numbers in it by value: "steps=2" before "steps=10"."""

@@ -12,7 +12,7 @@ import click
 from ..console.options import count_option, device_option, path_option, seed_option
 from ..console.output import say
 from ..console.progress import shown, shown_progress, training_events
-from ..wording import duration
+from ..wording import duration, percent
 
 if TYPE_CHECKING:
     from ..training.step.loop import Event
@@ -32,7 +32,9 @@ def _training(arch: str) -> Iterator[Callable[[Event], None]]:
                 )
             tell(event)
             if event["event"] == "done":
-                display.note(f"train {arch}: accuracy {event['accuracy']:.1%} after {event['seconds']:.0f} s")
+                display.note(
+                    f"train {arch}: accuracy {percent(event['accuracy'])} after {event['seconds']:.0f} s"
+                )
 
         yield show
 

@@ -24,6 +24,7 @@ from ..console.output import say, say_json
 from ..console.progress import shown, training_events
 from ..planning.setting import Setting
 from ..training.run.curves import TRACKERS, check_tracker
+from ..wording import percent
 
 
 def _overrides(pairs: tuple[str, ...], seed: int | None, limit: int | None) -> dict[str, Any]:
@@ -127,6 +128,6 @@ def train(
     if first and as_json:
         say(json.dumps(result.to_dict()))  # one line, the last, so that a log can be read
     elif first:
-        say(f"accuracy {result.accuracy:.2%} on the test images, after {result.seconds:.0f} s")
+        say(f"accuracy {percent(result.accuracy, 2)} on the test images, after {result.seconds:.0f} s")
         say(f"checkpoint {result.last}")
     return None

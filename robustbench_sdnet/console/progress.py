@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..download_progress import heard
-from ..wording import counted, duration, visible
+from ..wording import counted, duration, percent, visible
 from .output import say
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def training_events(display: Display, *, begins: bool = True) -> Callable[[Event
             display.note(f"{event['path']} is damaged; continuing from the state before it")
         elif kind == "epoch":
             parts = [f"epoch {event['epoch']:g}", f"loss {event['loss']:.4f}", f"lr {event['lr']:.4g}"]
-            parts += [f"{key} {event[key]:.2%}" for key in ("held_out", "test") if key in event]
+            parts += [f"{key} {percent(event[key], 2)}" for key in ("held_out", "test") if key in event]
             display.note("  ".join(parts))
 
     return show

@@ -15,11 +15,11 @@ from statistics import fmean
 from ..answers.comparisons import Comparison
 from ..answers.rows import Row, eps_order, grouped, is_noise, lambda_name, lambda_text
 from ..statistics import images_needed
-from ..wording import counted
+from ..wording import counted, percent
 from .document import Section, filled
 from .evidence import NEGLIGIBLE, Evidence, reading
 from .masking import masking
-from .numbers import percent, points, probability, span
+from .numbers import points, probability, span
 from .results import listed
 from .tables.corruptions import place
 from .tables.gains import gain_table

@@ -7,11 +7,11 @@ from operator import attrgetter
 
 from ..answers.comparisons import Comparison
 from ..answers.rows import eps_order, grouped, lambda_text
-from ..wording import counted
+from ..wording import counted, percent
 from .conclusion import answer, interval_text
 from .document import Item
 from .evidence import Evidence
-from .numbers import Estimate, images_text, percent, points
+from .numbers import Estimate, images_text, points
 from .results import Results, distinct
 from .tables.attacks import at_budget, display_name
 from .tables.corruptions import place

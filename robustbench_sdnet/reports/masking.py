@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from ..answers.rows import Row, grouped, lambda_text
 from ..answers.trust import FAIL, NOT_RUN, UNTRUSTED
 from ..planning.chains import chain_of, whole_name
+from ..wording import percent
 from .evidence import NEGLIGIBLE, Evidence
-from .numbers import percent, points
+from .numbers import points
 from .results import listed
 
 _NAMES = {

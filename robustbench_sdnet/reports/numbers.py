@@ -146,11 +146,6 @@ def error(value: Value) -> Value:
     return replace(value, accuracy=1 - value.accuracy, low=1 - value.high, high=1 - value.low)
 
 
-def percent(share: float) -> str:
-    """A share as sentences say it."""
-    return f"{share_text(share)} %"
-
-
 def points(share: float, *, signed: bool = False) -> str:
     """A difference of shares as sentences say it."""
     return f"{100 * share:{'+' if signed else ''}.1f} points"

@@ -206,10 +206,13 @@ def test_shares_of_right_images_are_not_called_robust_accuracy():
     some = torch.arange(40) < 10
     found = with_attack.losses_disagree(subject([0.9] * 40), some, ~some)
     assert (
-        found.sentence == "PGD leaves 75.0% of the right images on the cross-entropy and 25.0% on the margin."
+        found.sentence
+        == "PGD leaves 75.0 % of the right images on the cross-entropy and 25.0 % on the margin."
     )
     found = with_attack.not_monotone_in_eps(subject([0.9] * 4), torch.ones(4, dtype=torch.bool))
-    assert found.sentence == "Half eps, eps and twice eps leave 100.0%, 100.0%, 100.0% of the right images."
+    assert (
+        found.sentence == "Half eps, eps and twice eps leave 100.0 %, 100.0 %, 100.0 % of the right images."
+    )
 
 
 def test_noise_is_five_draws_of_its_own():
@@ -314,7 +317,7 @@ def test_one_loss_without_a_gradient_is_enough():
     confident = replace(subject([0.9] * 4), model=Linear(1e4))  # the cross-entropy's is zero in float32
     found = without_attack.zero_gradient(confident)
     assert (found.value, found.verdict) == (1.0, "fail")
-    assert "on 100% (cross-entropy), 0% (DLR)" in found.sentence
+    assert "on 100 % (cross-entropy), 0 % (DLR)" in found.sentence
 
 
 def test_a_few_images_without_a_gradient_are_told_from_one_in_fifty_on():
@@ -342,8 +345,8 @@ def test_outputs_are_logits_but_where_most_are_probabilities():
         for k in (1, 2, 5, 6)
     ]
     assert [one.verdict for one in found] == ["pass", "warn", "warn", "fail"]
-    assert found[2].sentence == "50% of the outputs are probabilities; the others are logits."
-    assert found[3].sentence.startswith("60% of the outputs are probabilities: the loss saturates on them")
+    assert found[2].sentence == "50 % of the outputs are probabilities; the others are logits."
+    assert found[3].sentence.startswith("60 % of the outputs are probabilities: the loss saturates on them")
 
 
 def test_a_band_of_wrong_answers_is_stepped_into_and_out_of_again_or_over():
@@ -360,7 +363,7 @@ def test_a_band_of_wrong_answers_is_stepped_into_and_out_of_again_or_over():
     found = {one.check: one for one in diagnose(Banded(), images, labels, eps=0.12, queries=2)}
     assert (found["lost_success"].verdict, found["lost_success"].value) == ("fail", 20.0)
     assert found["not_monotone_in_eps"].sentence == (
-        "Half eps, eps and twice eps leave 0.0%, 0.0%, 100.0% of the right images."
+        "Half eps, eps and twice eps leave 0.0 %, 0.0 %, 100.0 % of the right images."
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from robustbench_sdnet.reports.numbers import Estimate, Missing, error, mean, percent, probability
+from robustbench_sdnet.reports.numbers import Estimate, Missing, error, mean, probability
+from robustbench_sdnet.wording import percent
 
 
 def test_a_mean_takes_the_means_of_accuracies_and_of_interval_ends() -> None:

@@ -31,7 +31,7 @@ def test_json_ends_with_the_agreed_keys(tiny_data, tmp_path):
     again = invoke(tiny_data, "resnet20", "--output", str(tmp_path / "run"), "--resume")
     last = tmp_path / "run" / "last.safetensors"  # whose accuracy it is; best may be another one
     accuracy, checkpoint = (line.split()[1] for line in again.stdout.splitlines())
-    assert (checkpoint, accuracy) == (str(last), f"{read_card(last).accuracy:.2%}")
+    assert (checkpoint, accuracy) == (str(last), f"{100 * read_card(last).accuracy:.2f}")
 
 
 def test_dry_run_prints_the_resolved_recipe(tiny_data, tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from ...attacks.engine.losses import cross_entropy, negative_margin
 from ...devices import exact_mean
 from ...draws import Draws
 from ...statistics import RARE_MINIMUM, RARE_RATE, binomial_tail
-from ...wording import counted
+from ...wording import counted, percent
 from ..finding import NOTICED, TOLERATED, by_count, by_thresholds, not_run
 from .subject import STEPS, Subject, Trace, follow
 
@@ -118,7 +118,7 @@ def not_monotone_in_eps(subject: Subject, base: Tensor) -> Finding:
         if gained - lost >= 3:
             odd = binomial_tail(gained, gained + lost, 0.5)
             verdict = FAIL if odd < _ALPHA else WARN if verdict == PASS else verdict
-    listed = ", ".join(f"{share:.1%}" for share in shares)
+    listed = ", ".join(f"{percent(share)}" for share in shares)
     sentence = f"Half eps, eps and twice eps leave {listed} of the right images."
     return Finding("not_monotone_in_eps", verdict, rise, sentence)
 
@@ -146,7 +146,7 @@ def not_converged(trace: Trace) -> Finding:
     if survivors.any():
         before, after = (exact_mean(trace.losses[step, survivors]) for step in (-11, -1))
         moved = abs(after - before) / max(abs(after), 1e-12)
-        sentence += f"; the survivors' loss moved {moved:.1%} over the last ten steps"
+        sentence += f"; the survivors' loss moved {percent(moved)} over the last ten steps"
     found = by_count("not_converged", more, n, sentence + ".", tolerated=TOLERATED, noticed=NOTICED)
     # A handful of survivors says nothing about a mean loss.
     if found.verdict != FAIL and moved > _MOVES and int(survivors.sum()) >= 10:
@@ -185,7 +185,7 @@ def losses_disagree(subject: Subject, by_entropy: Tensor, by_margin: Tensor) -> 
     if odd < _ALPHA:
         verdict = FAIL if gap > _ROUGHLY_EQUAL else WARN if gap > _ROUGHLY_EQUAL / 2 else PASS
     shares = [1 - exact_mean(broken) for broken in (by_entropy, by_margin)]
-    left = f"{shares[0]:.1%} of the right images on the cross-entropy and {shares[1]:.1%} on the margin"
+    left = f"{percent(shares[0])} of the right images on the cross-entropy and {percent(shares[1])} on the margin"
     sentence = f"PGD leaves {left}."
     return Finding("losses_disagree", verdict, gap, sentence)
 

@@ -20,7 +20,7 @@ from ...attacks.engine.rounding import disagreement
 from ...devices import as_float64, exact_mean
 from ...draws import Draws
 from ...errors import ModelError
-from ...wording import counted
+from ...wording import counted, percent
 from ..finding import by_thresholds
 from .subject import Subject
 
@@ -50,7 +50,7 @@ def probabilities(subject: Subject) -> Finding:
     inside = (rows >= 0).all(1) & (rows <= 1).all(1) & ((rows.sum(1) - 1).abs() < 1e-3)
     share = exact_mean(inside)
     rest = ": the loss saturates on them; return logits." if share > 0.5 else "; the others are logits."
-    sentence = f"{share:.0%} of the outputs are probabilities{rest}"
+    sentence = f"{percent(share, 0)} of the outputs are probabilities{rest}"
     return by_thresholds("probabilities", share, sentence, warn=0.1, fail=0.5)
 
 
@@ -58,9 +58,8 @@ def zero_gradient(subject: Subject) -> Finding:
     """The share of samples without a usable input gradient, for cross-entropy and for DLR."""
     entropy, ratio = (exact_mean(subject.silent(loss)) for loss in (cross_entropy, dlr))
     worst = max(entropy, ratio)
-    sentence = (
-        f"The input gradient is zero or not finite on {entropy:.0%} (cross-entropy), {ratio:.0%} (DLR)."
-    )
+    on = f"{percent(entropy, 0)} (cross-entropy), {percent(ratio, 0)} (DLR)"
+    sentence = f"The input gradient is zero or not finite on {on}."
     if worst > 0.1:
         sentence += " Gradient attacks stall or go astray there."
     return by_thresholds("zero_gradient", worst, sentence, warn=0.02, fail=0.1)
@@ -145,7 +144,9 @@ def wrong_gradient(subject: Subject) -> Finding:
         )
         votes += _disagree((ahead - behind) / (2 * step), (gradient * along).flatten(1).sum(1), start)
     share = exact_mean(votes > _DIRECTIONS / 2)
-    sentence = f"Finite differences contradict autograd on {share:.0%} of {counted(len(subject), 'sample')}."
+    sentence = (
+        f"Finite differences contradict autograd on {percent(share, 0)} of {counted(len(subject), 'sample')}."
+    )
     return by_thresholds("wrong_gradient", share, sentence, warn=0.05, fail=0.1)
 
 

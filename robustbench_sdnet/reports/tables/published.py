@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from ...answers.gathered import Subject
 from ...answers.published import NOISES, SOURCE, VERDICT_CONFIDENCE, Claim, MeanAccuracy, Published
 from ...answers.rows import grouped, lambda_text
+from ...wording import percent
 from ..document import Block, Item, Section, Table
-from ..numbers import ABSENT, Estimate, Missing, percent, points, span
+from ..numbers import ABSENT, Estimate, Missing, points, span
 from .corruptions import place
 
 CLAIMED = f"{100 * VERDICT_CONFIDENCE:g} % interval"
