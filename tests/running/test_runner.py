@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -258,6 +259,19 @@ def test_a_chain_attacks_survivors_only(tmp_path, make_worker, data):
         assert (after.broken_at[~before.right] == before.broken_at[~before.right]).all()
         (shard,) = shards(store, second.id)
         assert shard.cost["forwards"] <= before.right.sum() * (2 * 4 + 3)
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_the_last_survivors_are_attacked_too(make_worker, data, left):
+    first, second = plan.attack_cells(
+        [RESNET], data, attack_specs("pgd", [*EPS, Eps.parse("1")]), eps_curve=True
+    )[1:]
+    worker = make_worker()
+    (made,) = worker.answer(plan.Task(0, 20, (first,)), Inputs())
+    outcome = replace(made.outcome, right=np.arange(20) >= 20 - left)
+    (found,) = worker.answer(plan.Task(0, 20, (second,)), Inputs({first.id: outcome}))
+    assert not found.outcome.right.any(), "no image is right under every perturbation"
+    assert (found.cost["forwards"] > 0) == (left > 0)
 
 
 def test_levels_reach_the_noise(tmp_path, make_worker, data):
