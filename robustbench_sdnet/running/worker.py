@@ -201,7 +201,7 @@ class Worker:
                 cell, classifier, images[attacked], shard.labels[attacked], ids[alive], self.batch_size, start
             )
         adversarial = images if parent is None else self._before(cell, inputs, images)
-        if parent is None or repeats is None or parent.hits is None:
+        if parent is None or parent.hits is None:
             adversarial[attacked] = result.images.to(images.dtype)
         else:  # of a randomised model the image that left the fewest right draws
             fewer = result.extra["hits"] < torch.from_numpy(parent.hits[alive]).to(self.device)
