@@ -172,15 +172,13 @@ class Asked:
 
 def _check_severities(name: str, held: Mapping[str, Sequence[int]], severities: Sequence[int]) -> None:
     """Refuse, with an InputError, a severity that a folder does not hold of a corruption, as of a part of a set."""
-    in_all = [severity for severity in severities if all(severity in own for own in held.values())]
+    in_all = set.intersection(*map(set, held.values()))
+    remaining = sorted(in_all.intersection(severities) or in_all)
     for corruption, own in held.items():
         for severity in severities:
             if severity not in own:
-                remedy = (
-                    f"Write --severity {','.join(map(str, in_all))}."
-                    if in_all
-                    else f"Leave {corruption} out."
-                )
+                fewer = f"Write --severity {','.join(map(str, remaining))}."
                 raise InputError(
-                    f"{name} holds {corruption} at severity {', '.join(map(str, own))}, not {severity}. {remedy}"
+                    f"{name} holds {corruption} at severity {', '.join(map(str, own))}, not {severity}. "
+                    + (fewer if remaining else f"Leave {corruption} out.")
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import time
 from pathlib import Path
 
@@ -224,6 +225,11 @@ def test_severities_that_a_part_lacks_are_refused_before_any_work(folder: Path, 
         InputError, match=r"imagenetc:.* holds snow at severity 1, 3, 5, not 2\. Write --severity 1,3\."
     ):
         Asked().of(found)
-    with pytest.raises(InputError, match=r"holds fog at severity 1, 3, not 5\. Leave fog out\."):
+    with pytest.raises(InputError, match=r"holds fog at severity 1, 3, not 5\. Write --severity 1,3\."):
         Asked(severities=[5]).of(found)
     assert len(Asked(corruptions="snow", severities=[1, 3, 5]).of(found)) == 3
+    for severity in (1, 3):
+        shutil.rmtree(folder / "snow" / str(severity))
+    found = data.load(f"imagenetc:{folder}", "test", root=tmp_path / "none")
+    with pytest.raises(InputError, match=r"holds fog at severity 1, 3, not 5\. Leave fog out\."):
+        Asked(severities=[5]).of(found)
