@@ -7,6 +7,7 @@ on *training* images, and residuals and answers at every lambda are recorded.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -212,7 +213,7 @@ def _measured_points(
     fitting: Fitting, begun: str, levels: Sequence[Callable[[], tuple[Level]]], tried: Tried
 ) -> list[FitPoint]:
     """What a network answers at every level; each is kept at once, so that a fit that was stopped goes on."""
-    found = fitting.at_hand(begun, _points_by_place) or {}
+    found = fitting.at_hand(begun, partial(_points_by_place, lambdas=len(tried.lambdas))) or {}
     missing = [place for place in range(len(levels)) if place not in found]
     for index, point in fitting.measure(partial(_point, tried=tried), [levels[place] for place in missing]):
         found[missing[index]] = point
@@ -220,11 +221,25 @@ def _measured_points(
     return [found[place] for place in range(len(levels))]
 
 
-def _points_by_place(text: str) -> dict[int, FitPoint]:
+def _points_by_place(text: str, *, lambdas: int) -> dict[int, FitPoint]:
     try:
-        return {int(place): point_of(raw) for place, raw in json.loads(text).items()}
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        found = {int(place): point_of(raw) for place, raw in json.loads(text).items()}
+        if not all(_is_whole(point, lambdas) for point in found.values()):
+            raise ValueError("a level is not whole")
+        return found
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(f"This is no fit that was begun ({error}).") from None
+
+
+def _is_whole(point: FitPoint, lambdas: int) -> bool:
+    """Whether lines can be drawn through a point: as many numbers and answers as images, at every lambda."""
+    sizes = {len(point.noise_levels), *map(len, point.right)}
+    numbers = (*point.residuals, *point.noise_levels)
+    return (
+        sizes == {len(point.residuals)} != {0}
+        and len(point.right) == lambdas
+        and all(map(math.isfinite, numbers))
+    )
 
 
 def _numbers(parts: Sequence[Tensor]) -> tuple[float, ...]:

@@ -393,6 +393,15 @@ def test_a_fit_that_was_stopped_goes_on_where_it_was(model, pixels, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         deploy(parse_policy("calibrated"), replace(resumed, measure=partial(stopped, 16)))
     assert asked == [36, 33, 36, 16]
+    (begun,) = resumed.kept.folder.glob("*.json")
+    found = json.loads(begun.read_text())
+    whole = found["20"]
+    for field, of_it in (("right", whole["right"][1:]), ("right", [text[1:] for text in whole["right"]])):
+        begun.write_text(json.dumps({**found, "20": {**whole, field: of_it}}))
+        begun.with_suffix(".sha256").unlink(missing_ok=True)
+        with pytest.raises(KeyboardInterrupt):
+            deploy(parse_policy("calibrated"), replace(resumed, measure=partial(stopped, 0)))
+        assert asked[-1] == 36, "not what would end in an error once all is there"
     deploy(parse_policy("calibrated"), resumed)
     kept = [
         {path.name: path.read_bytes() for path in one.kept.folder.iterdir()} for one in (at_once, resumed)
