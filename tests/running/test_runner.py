@@ -384,6 +384,16 @@ def test_lambda_and_residual_of_an_attacked_image_are_those_of_its_perturbation(
                 np.testing.assert_allclose(found.residual, residuals(networks["sdnet"], made), rtol=1e-4)
 
 
+@pytest.mark.parametrize("eps", [None, "1"])
+def test_a_distance_is_kept_where_the_smallest_perturbation_is_sought(make_worker, data, eps):
+    specs = attack_specs("fmn", [Eps.parse(eps)] if eps else [], norm="l2", given={"steps": "5"})
+    worker, (attack,) = make_worker(), plan.attack_cells([RESNET], data, specs)[1:]
+    (found,) = worker.answer(plan.Task(0, 20, (attack,)), Inputs())
+    moved = found.images - worker.data.images(0, 20).transpose(0, 3, 1, 2) / np.float32(255)
+    wanted = np.full(20, np.nan) if eps else np.linalg.norm(moved.reshape(20, -1), axis=1)
+    np.testing.assert_allclose(found.outcome.distance, wanted, rtol=1e-4)
+
+
 def test_an_eps_curve_attacks_survivors_and_agrees_with_attacks_from_scratch(tmp_path, make_worker, data):
     budgets = [Eps.parse(text) for text in ("1/255", "4/255", "16/255")]
     specs = attack_specs("pgd", budgets, given={"steps": "3"})
