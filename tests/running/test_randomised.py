@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from robustbench_sdnet import evaluate
 from robustbench_sdnet.answers.frames import outcomes
 from robustbench_sdnet.answers.records import records
+from robustbench_sdnet.attacks.engine.result import AttackResult
+from robustbench_sdnet.planning import plan
+from robustbench_sdnet.planning.questions import attack_specs
 from robustbench_sdnet.reports import report
+from robustbench_sdnet.running.exchange import Inputs
 from robustbench_sdnet.running.outcomes import judged_by_draws, over_draws
+from robustbench_sdnet.specs import Eps, params
 from robustbench_sdnet.specs.models import PROTOCOLS, Repeats
 from robustbench_sdnet.store.outcome import Outcome
 from robustbench_sdnet.store.store import Store
+
+from ..tiny_setting import RESNET
 
 # The mean brightness of a channel tells the classes of `tiny_npz` apart.
 MODELS = """
@@ -202,6 +211,23 @@ def test_what_breaks_at_fresh_draws_alone_has_a_step_and_what_holds_has_none():
         assert outcome.broken_at.tolist() == [-1, 1, -1, step]
         assert outcome.right.tolist() == final.right.tolist()
         assert outcome.margin.tolist() == final.margin.tolist()
+
+
+def test_of_two_searches_the_image_that_leaves_fewer_right_draws_is_kept(
+    make_worker, data, networks, monkeypatch
+):
+    model = replace(RESNET, options=params({"randomised": True})).counted(Repeats(9))
+    pgd = attack_specs("pgd", [Eps.parse("1/255"), Eps.parse("2/255")])
+    first, second = plan.attack_cells([model], data, pgd, eps_curve=True)[1:]
+    before, made = torch.full((4, 3, 8, 8), 0.25), torch.full((3, 3, 8, 8), 0.5)
+    one = torch.ones(3)
+    result = AttackResult(made, one > 0, one > 0, one, one, 0, 0, extra={"hits": torch.tensor([4, 5, 6])})
+    monkeypatch.setattr("robustbench_sdnet.running.worker.run_attack", lambda *asked: result)
+    parent = replace(found([1, 0, 1, 1], [-1, 1, -1, -1]), hits=np.array([5, 0, 5, 5], np.int32))
+    inputs = Inputs({first.id: parent}, {first.id: before.numpy()})
+    worker = replace(make_worker(), load=lambda spec: networks["resnet"])
+    (answer,) = worker.answer(plan.Task(0, 4, (second,)), inputs)
+    assert answer.images[:, 0, 0, 0].tolist() == [0.5, 0.25, 0.25, 0.25]
 
 
 def test_it_is_said_in_words_how_an_image_counts():
