@@ -249,3 +249,50 @@ def test_square_searches_in_full_precision(hardened):
     )
     assert torch.equal(low.images, full.images)
     assert low.forwards == full.forwards
+
+
+class Scribbler(nn.Module):
+    """Normalises its input where it lies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = used(convolutional())
+
+    def forward(self, images):
+        images.sub_(0.5).div_(0.25)
+        return self.inner(images)
+
+
+def test_a_model_that_writes_into_its_input_gets_a_copy():
+    model, images = Scribbler(), torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    before, labels = images.clone(), model(images.clone()).argmax(1)
+    found = attacks.square(model, images, labels, eps=0.1, steps=20)
+    assert torch.equal(images, before)
+    torch.testing.assert_close(found.margin, margin(model(found.images.clone()), labels))
+
+
+class OwnNew(nn.Module):
+    """Cannot be made without an argument, and changes no more once it is made."""
+
+    def __new__(cls, inner: nn.Module) -> OwnNew:
+        return super().__new__(cls)
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+        self.done = True
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if "done" in self.__dict__ and name != "training":
+            raise AttributeError(name)
+        super().__setattr__(name, value)
+
+    def forward(self, images):
+        return self.inner(images)
+
+
+def test_a_model_is_copied_without_its_own_ways_to_make_and_to_change_it():
+    model, images = OwnNew(used(convolutional())), torch.rand(3, 1, 8, 8)
+    twin, _ = folded(model, lambda: model(images))
+    assert normalisations(twin) == 0
+    assert torch.allclose(twin(images), model(images), atol=1e-5)

@@ -84,10 +84,10 @@ def _plain(module: nn.Module) -> bool:
 def _copied(module: nn.Module, replaced: dict[nn.Module, nn.Module]) -> nn.Module:
     """The tree of modules anew, every tensor shared; `replaced` grows by each copy, so that sharing stays."""
     if module not in replaced:
-        twin = module.__new__(type(module))
-        twin.__dict__ = module.__dict__.copy()
+        twin = object.__new__(type(module))  # a class may make and change its own in ways that refuse this
         replaced[module] = twin
-        twin._modules = {
+        vars(twin).update(vars(module))
+        vars(twin)["_modules"] = {
             name: None if child is None else _copied(child, replaced)
             for name, child in module._modules.items()
         }

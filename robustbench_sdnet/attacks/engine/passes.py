@@ -89,7 +89,7 @@ class Passes:
             self._passed += 1
             copies = folded(
                 cast("nn.Module", self.model),
-                lambda: self._call(images[:1], self.model, low=False),
+                lambda: self._call(images[:1].clone(), self.model, low=False),
                 (self._layout(images, low=False), self._layout(images, low=True)),
             )
             if copies is None:
@@ -111,7 +111,7 @@ class Passes:
         self._passed += len(images)
         try:
             with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=low):
-                logits = copy(images)
+                logits = copy(images.clone())  # which it may write into
         except (RuntimeError, AttributeError, TypeError, ValueError, IndexError, ModelError):
             return None
         return logits if bool(torch.isfinite(logits).all()) else None
