@@ -8,10 +8,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError, unknown
+from .holding import Held
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+_switches: Held[tuple[Any, str], Any] = Held(
+    lambda one: getattr(*one), lambda one, before: setattr(*one, before)
+)
 
 WITHOUT_FLOAT64 = {"mps"}  # kinds of devices
 
@@ -43,23 +48,20 @@ def pick_device(wanted: str = "auto") -> str:
 def full_float32() -> Iterator[None]:
     """Convolutions of float32 in float32, also on GPUs: there cuDNN's default is TF32, with a mantissa of 10 bits.
 
-    What was set before is set again at the end. It serves as a decorator too.
+    What was set before is set again at the end, of several threads with the last. It serves as a decorator too.
     """
     import torch
 
     cudnn: Any = torch.backends.cudnn
     try:
-        switches: list[tuple[Any, str, Any, Any]] = [(cudnn, "allow_tf32", cudnn.allow_tf32, False)]
+        switches: dict[tuple[Any, str], Any] = {(cudnn, "allow_tf32"): False}
+        _ = cudnn.allow_tf32
     except RuntimeError:  # set by parts, as torch since 2.9 can: it then answers to parts alone
-        name = "fp32_precision"
-        switches = [(part, name, getattr(part, name), "ieee") for part in (cudnn.conv, cudnn.rnn)]
-    try:
-        for part, name, _, full in switches:
+        switches = {(part, "fp32_precision"): "ieee" for part in (cudnn.conv, cudnn.rnn)}
+    with _switches.hold(switches):
+        for (part, name), full in switches.items():
             setattr(part, name, full)
         yield
-    finally:
-        for part, name, before, _ in switches:
-            setattr(part, name, before)
 
 
 def as_float64(values: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import RLock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,9 @@ from .reading.numbers import seed_of
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+
+_global_generators = RLock()
 
 
 def stream_key(seed: int, stream: str) -> int:
@@ -53,28 +57,29 @@ def host_generators(seed: int, stream: str, sample_ids: Sequence[int]) -> Iterat
 def seeded(seed: int, stream: str, device: str = "cpu") -> Iterator[None]:
     """The global generators of torch, NumPy and Python set by a seed and a named stream, and put back after.
 
-    For code of others that draws from them; ours never does.
+    For code of others that draws from them; ours never does. Threads take turns.
     """
     import torch
 
     key = stream_key(seed, stream)
     devices = [device] if device.startswith("cuda") else []
-    numpy_state, python_state = np.random.get_state(), random.getstate()
-    try:
-        with torch.random.fork_rng(devices):
-            # torch.manual_seed sets those of every GPU, and only this one's is put back.
-            torch.default_generator.manual_seed(key % 2**63)
-            if devices:
-                with torch.cuda.device(device):
-                    torch.cuda.manual_seed(key % 2**63)
-            elif device == "mps":
-                torch.mps.manual_seed(key % 2**63)
-            np.random.seed(key % 2**32)
-            random.seed(key)
-            yield
-    finally:
-        np.random.set_state(numpy_state)
-        random.setstate(python_state)
+    with _global_generators:
+        numpy_state, python_state = np.random.get_state(), random.getstate()
+        try:
+            with torch.random.fork_rng(devices):
+                # torch.manual_seed sets those of every GPU, and only this one's is put back.
+                torch.default_generator.manual_seed(key % 2**63)
+                if devices:
+                    with torch.cuda.device(device):
+                        torch.cuda.manual_seed(key % 2**63)
+                elif device == "mps":
+                    torch.mps.manual_seed(key % 2**63)
+                np.random.seed(key % 2**32)
+                random.seed(key)
+                yield
+        finally:
+            np.random.set_state(numpy_state)
+            random.setstate(python_state)
 
 
 @dataclass(frozen=True)

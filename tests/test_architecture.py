@@ -29,6 +29,7 @@ FLOORS = (
         "files",
         "download",
         "download_progress",
+        "holding",
         "interrupts",
         "tracking",
         "version",

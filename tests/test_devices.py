@@ -38,6 +38,16 @@ def test_tf32_is_off_inside_and_as_it_was_after_an_error():
     assert allowed()
 
 
+def test_tf32_is_off_until_the_last_thread_has_left():
+    first, second = full_float32(), full_float32()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not allowed()
+    second.__exit__(None, None, None)
+    assert allowed()
+
+
 @pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="This torch has one switch only.")
 def test_the_precision_of_a_part_is_kept(monkeypatch):
     conv = torch.backends.cudnn.conv

@@ -1,6 +1,8 @@
 """Draws depend on (seed, stream, sample id, counter) alone, and are distributed as they say."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Event
 
 import numpy as np
 import pytest
@@ -131,3 +133,26 @@ def test_only_generators_that_are_put_back_are_seeded(monkeypatch):
         pass
     torch.set_rng_state(before)
     assert (every, one) == ([], [("cuda:1", stream_key(3, "x") % 2**63)])
+
+
+def test_threads_take_turns_with_the_global_generators():
+    before, first_in, second_in = torch.get_rng_state(), Event(), Event()
+
+    def first() -> float:
+        with seeded(0, "first"):
+            first_in.set()
+            second_in.wait(0.3)  # as long as it would take the other to seed anew
+            return float(torch.rand(()))
+
+    def second() -> float:
+        first_in.wait(10)
+        with seeded(0, "second"):
+            second_in.set()
+            return float(torch.rand(()))
+
+    with ThreadPoolExecutor(2) as pool:
+        found = [future.result() for future in (pool.submit(first), pool.submit(second))]
+    for stream, value in zip(("first", "second"), found, strict=True):
+        with seeded(0, stream):
+            assert float(torch.rand(())) == value
+    assert torch.equal(torch.get_rng_state(), before)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from robustbench_sdnet import attacks
+from robustbench_sdnet.attacks.engine.guards import frozen
 from robustbench_sdnet.attacks.registry import ATTACKS, CHAINS
 from robustbench_sdnet.errors import InputError, ModelError
 from tests.torch_defaults import other_defaults
@@ -168,12 +169,28 @@ def test_a_model_of_half_precision_is_told_to_convert_itself(problem):
         attacks.pgd(model, *problem[1:], eps=0.03)
 
 
+def test_a_model_that_threads_share_is_restored_by_the_last():
+    """The first to end put it back into training mode, in which the attack of the other went on."""
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)).train()
+    model[0].bias.requires_grad_(False)
+    flags = [weight.requires_grad for weight in model.parameters()]
+    first, second = frozen(model), frozen(model)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not any(module.training for module in model.modules())
+    assert not any(weight.requires_grad for weight in model.parameters())
+    second.__exit__(None, None, None)
+    assert all(module.training for module in model.modules())
+    assert [weight.requires_grad for weight in model.parameters()] == flags
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit")  # deprecated; its models are attacked all the same
 def test_a_frozen_script_has_no_mode_to_restore(problem):
     model, images, labels = problem
-    frozen = torch.jit.freeze(torch.jit.script(model))
+    scripted = torch.jit.freeze(torch.jit.script(model))
     wanted = attacks.pgd(model, images, labels, eps=0.03, steps=3)
-    found = attacks.pgd(frozen, images, labels, eps=0.03, steps=3)
+    found = attacks.pgd(scripted, images, labels, eps=0.03, steps=3)
     assert torch.equal(found.robust, wanted.robust)
 
 

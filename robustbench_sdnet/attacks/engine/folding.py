@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from threading import get_ident
 
 import torch
 from torch import Tensor, nn
@@ -59,8 +60,11 @@ def _pairs(model: nn.Module, run: Callable[[], object]) -> list[tuple[nn.Conv2d,
     runs: dict[nn.Module, int] = {}
     produced: dict[int, tuple[nn.Conv2d, Tensor]] = {}  # keeps the outputs, so that no identity comes twice
     found: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
+    here = get_ident()
 
     def after(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if get_ident() != here:  # another thread asks the model
+            return
         runs[module] = runs.get(module, 0) + 1
         if isinstance(module, nn.Conv2d):
             produced[id(output)] = (module, output)

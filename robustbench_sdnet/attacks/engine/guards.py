@@ -8,10 +8,19 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from torch import Tensor, nn
+from torch.nn import Parameter
 
 from ...errors import InputError
+from ...holding import Held
 from ...zoo.others.guard import evaluated
 from .passes import Classifier
+
+_modes: Held[nn.Module, bool] = Held(
+    lambda module: module.training, lambda module, mode: setattr(module, "training", mode)
+)
+_flags: Held[Parameter, bool] = Held(
+    lambda weight: weight.requires_grad, lambda weight, flag: weight.requires_grad_(flag)
+)
 
 AnyClassifier = TypeVar("AnyClassifier", bound=Classifier)
 
@@ -35,23 +44,21 @@ def tracked(model: AnyClassifier) -> AnyClassifier:
 
 @contextmanager
 def frozen(model: Classifier) -> Iterator[None]:
-    """Evaluation mode and no weight gradients inside; every module's mode and every flag restored after."""
+    """Evaluation mode and no weight gradients inside; every module's mode and every flag restored after.
+
+    Threads that share a model share the block: what the first found is restored by the last.
+    """
     if not isinstance(model, nn.Module):
         yield
         return
     # A scripted module that was frozen has no mode any more.
-    modes = {module: module.training for module in model.modules() if hasattr(module, "training")}
-    flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    try:
+    modes = [module for module in model.modules() if hasattr(module, "training")]
+    weights = list(model.parameters())
+    with _modes.hold(modes), _flags.hold(weights):
         evaluated(model)
-        for parameter in flags:
-            parameter.requires_grad_(False)
+        for weight in weights:
+            weight.requires_grad_(False)
         yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-        for parameter, flag in flags.items():
-            parameter.requires_grad_(flag)
 
 
 def usable(values: Tensor) -> Tensor:
