@@ -273,3 +273,9 @@ def test_a_model_that_asks_autograd_is_attacked_in_inference_mode(problem):
     with torch.inference_mode():
         found = attacks.pgd(stepped, images, labels, eps=0.01, steps=2)
     assert torch.equal(found.images, attacks.pgd(stepped, images, labels, eps=0.01, steps=2).images)
+
+
+@pytest.mark.parametrize("ids", [(i for i in range(5)), "01234", [2**70] * 5])
+def test_sample_ids_that_no_tensor_holds_are_one_line(problem, ids):
+    with pytest.raises(InputError, match=r"^sample_ids must be int64 \(5,\), got .*\. Write a list\.$"):
+        attacks.pgd(*problem, eps=0.03, steps=1, sample_ids=ids)

@@ -192,7 +192,11 @@ def checked(
         positive("batch_size", batch_size)
     if sample_ids is None:
         sample_ids = torch.arange(len(images), device=images.device)
-    ids = torch.as_tensor(sample_ids, device=images.device)
+    try:
+        ids = torch.as_tensor(sample_ids, device=images.device)
+    except (TypeError, ValueError, RuntimeError):  # such as a generator, a text or numbers beyond 64 bits
+        given = shown(repr(sample_ids))
+        raise InputError(f"sample_ids must be int64 ({len(images)},), got {given}. Write a list.") from None
     if ids.shape != labels.shape or (len(images) and ids.is_floating_point()):
         raise InputError(f"sample_ids must be int64 ({len(images)},), got {ids.dtype} {tuple(ids.shape)}.")
     return usable(images), usable(labels), ids.to(torch.int64)
