@@ -202,7 +202,7 @@ def test_attacks_ask_no_model_that_numbers_classes_otherwise(make_worker, data, 
 
 
 def test_transfer_evaluates_the_parents_images_at_another_lambda(tmp_path, make_worker, data, networks):
-    from robustbench_sdnet.zoo import use_lambda
+    from robustbench_sdnet.zoo import residuals, use_lambda
 
     cells = _attacks(data, attack_lambdas=LAMBDAS)
     worker = make_worker()
@@ -213,9 +213,11 @@ def test_transfer_evaluates_the_parents_images_at_another_lambda(tmp_path, make_
         images = torch.from_numpy(store.images.fetch(transfer.parents[0], 0, 40))
         clean = torch.from_numpy(worker.data.images(0, 40)).permute(0, 3, 1, 2).float() / 255
         assert float((images - clean).abs().max()) <= 4 / 255 + 1e-6
+        found = store.outcome(transfer.id)
         with torch.no_grad(), use_lambda(networks["sdnet"], float(transfer.lam.text)):
             right = networks["sdnet"](images).argmax(1).numpy() == worker.data.labels[:40]
-        assert store.outcome(transfer.id).right.tolist() == right.tolist()
+        assert found.right.tolist() == right.tolist()
+        np.testing.assert_allclose(found.residual, residuals(networks["sdnet"], images), rtol=1e-4)
 
 
 def test_images_that_are_gone_are_made_again(tmp_path, make_worker, data):
