@@ -13,6 +13,7 @@ import pytest
 
 from robustbench_sdnet import data
 from robustbench_sdnet.data import hashes, published as sets, published_folder
+from robustbench_sdnet.data.images import from_arrays
 from robustbench_sdnet.data.published import Published
 from robustbench_sdnet.errors import DataError, InputError
 
@@ -172,6 +173,10 @@ def test_what_is_refused(folder: Path, tmp_path: Path) -> None:
     np.save(folder / "snow.npy", np.zeros((4 * N, 32, 32, 3), np.uint8))
     with pytest.raises(DataError, match=r"got \(24, 32, 32, 3\)"):
         Published(folder).images("snow", 1)
+    for shape in ((5 * N, 32, 32), (5 * N, 3, 32, 32)):
+        np.save(folder / "snow.npy", np.zeros(shape, np.uint8))
+        with pytest.raises(DataError, match=r"snow\.npy must be \(30, height, width, 3\)"):
+            _ = Published(folder).content_hash
     (folder / "snow.npy").write_bytes((folder / "fog.npy").read_bytes()[:5000])
     with pytest.raises(DataError, match=r"snow\.npy is not a readable \.npy"):
         Published(folder).images("snow", 1)
@@ -199,8 +204,10 @@ def test_wrong_labels(folder: Path, labels: np.ndarray, message: str) -> None:
         Published(folder)
 
 
-def test_folders_without_the_layout(folder: Path) -> None:
-    (folder / "labels.npy").unlink()
+@pytest.mark.parametrize("absent", [["labels"], ["fog", "frost"]])
+def test_folders_without_the_layout(folder: Path, absent: list[str]) -> None:
+    for name in absent:
+        (folder / f"{name}.npy").unlink()
     with pytest.raises(DataError, match="must hold labels"):
         Published(folder)
 
@@ -225,11 +232,25 @@ def test_as_a_data_set(folder: Path) -> None:
     np.save(folder / "clean.npy", clean ^ 1)  # answers on the others are stored, under the same content hash
     with pytest.raises(DataError, match=r"clean\.npy is not the file recorded"):
         sets.load(f"cifar10c:{folder}", "test", root=folder, download=False).images()
-    np.save(folder / "clean.npy", clean[1:])
-    with pytest.raises(DataError, match="does not belong"):
-        sets.load(f"cifar10c:{folder}", "test", root=folder, download=False).images()
+    for other in (clean[1:], clean.astype(np.float32) / 255):
+        np.save(folder / "clean.npy", other)
+        with pytest.raises(DataError, match="does not belong"):
+            sets.load(f"cifar10c:{folder}", "test", root=folder, download=False).images()
     with pytest.raises(InputError, match="test split only"):
         sets.load(f"cifar10c:{folder}", "train", root=folder, download=False)
+
+
+def test_clean_images_of_other_labels_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sets, "load_data", lambda *asked: held)
+    images = np.random.default_rng(3).integers(0, 256, (N, 32, 32, 3)).astype(np.uint8)
+    for labels in (LABELS[::-1], LABELS):
+        held = from_arrays("cifar10", "test", images, labels, 10, "cifar10")
+        asked = sets.load(f"cifar10c:{folder}", "test", root=folder, download=False)
+        if labels is LABELS:
+            np.testing.assert_array_equal(asked.images(1, 3), images[1:3])
+        else:
+            with pytest.raises(DataError, match="its labels are not those of the cifar10 test images"):
+                asked.images()
 
 
 @pytest.mark.parametrize("version", ["v4", "v6"])
@@ -237,10 +258,12 @@ def test_cifar_10_1(tmp_path: Path, version: str) -> None:
     images = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3)).astype(np.uint8)
     np.save(tmp_path / f"cifar10.1_{version}_data.npy", images)
     np.save(tmp_path / f"cifar10.1_{version}_labels.npy", (np.arange(7) % 10).astype(np.int32))
+    if version == "v6":  # which goes before the older one
+        np.save(tmp_path / "cifar10.1_v4_data.npy", images[:3])
     for path in (tmp_path, tmp_path / f"cifar10.1_{version}_data.npy"):
         data = sets.load(f"cifar10.1:{path}", "test", root=tmp_path, download=False)
         np.testing.assert_array_equal(data.images(), images)
-        assert data.labels.dtype == np.int64
+        assert (data.labels.dtype, data.training_set) == (np.int64, "cifar10")
     with pytest.raises(InputError, match="not a folder of published corruptions"):
         sets.corrupted_images(data, "fog", 1, 0, 1)
     with pytest.raises(DataError, match="must hold cifar10"):

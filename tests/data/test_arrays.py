@@ -93,6 +93,8 @@ def test_content_hash_follows_images_and_labels_alone(tmp_path, arrays):
         ),
         ({"x_test": np.zeros((5, 8, 10, 4), np.uint8)}, r"got \(5, 8, 10, 4\). Drop the fourth channel"),
         ({"x_test": np.zeros((5, 8, 10), np.uint8)}, r"x_test must have shape .*\(5, 8, 10\)"),
+        ({"x_test": np.zeros((8, 10, 3), np.uint8)}, r"x_test must have shape.*Write x\[None\] for one"),
+        ({"x_test": np.zeros((5, 0, 10, 3), np.uint8)}, r"x_test must have shape .*\(5, 0, 10, 3\)"),
         (
             {"x_test": np.zeros((5, 3, 8, 10), np.uint8)},
             r"x_test must have shape.*Move the channels to the end",
