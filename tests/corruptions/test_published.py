@@ -71,9 +71,10 @@ def test_a_touched_file_is_read_again_and_accepted(folder: Path) -> None:
     found = Published(folder).check_files(["fog"])
     (folder / "fog.npy").touch()
     assert Published(folder).check_files(["fog"]) == found
-    (folder / "hashes.json").write_text('{"fog": 3}')
-    assert Published(folder).check_files(["fog"]) == found
-    assert "sha256" in json.loads((folder / "hashes.json").read_text())["fog"]
+    for damaged in ("[]", '{"fog": 3}', '{"fog": {"stamp": [1, 2]}}', '{"fog": {"sha256": "0"}}'):
+        (folder / "hashes.json").write_text(damaged)
+        assert Published(folder).check_files(["fog"]) == found
+        assert "sha256" in json.loads((folder / "hashes.json").read_text())["fog"]
 
 
 def replaced(file: Path) -> None:

@@ -29,11 +29,12 @@ def test_missing_and_empty_folders(tmp_path):
         data.load("imagenet", "test", root=tmp_path)
 
 
-def test_hidden_files_and_folders_are_neither_pictures_nor_classes(folder):
+def test_hidden_and_other_files_and_folders_are_neither_pictures_nor_classes(folder):
     before = data.load("imagenet", "test", root=folder).content_hash
     for split in ("train", "val"):
         (folder / split / ".ipynb_checkpoints").mkdir()
         (folder / split / "n02" / "._0.JPEG").write_bytes(b"what another system knows of 0.JPEG")
+        (folder / split / "n02" / "Thumbs.db").touch()
     found = data.load("imagenet", "test", root=folder)
     assert (found.labels.tolist(), found.num_classes, found.content_hash) == ([0, 1], 2, before)
 

@@ -104,12 +104,16 @@ def test_a_reader_that_says_nothing_is_named_by_its_error(folder, monkeypatch):
 @pytest.mark.parametrize("longer", [0, 7])
 def test_a_picture_replaced_during_a_run_is_not_taken_for_the_one_before(folder, read, longer):
     path = folder / "val" / "n02" / "0.JPEG"
+    path.write_bytes(path.read_bytes().ljust(100_000, b"\0"))
+    before = path.stat()
     found = data.load("imagenet", "test", root=folder)
     read(found)
     time.sleep(0.02)  # the clock of a file system is coarse
     Image.new("RGB", (300, 280), (9, 0, 0)).save(folder / "other.jpeg")
     content = (folder / "other.jpeg").read_bytes()
-    (folder / "other.jpeg").write_bytes(content.ljust(path.stat().st_size + longer, b"\0"))
+    (folder / "other.jpeg").write_bytes(content.ljust(before.st_size + longer, b"\0"))
+    if longer:  # its size alone tells
+        os.utime(folder / "other.jpeg", ns=(before.st_atime_ns, before.st_mtime_ns))
     (folder / "other.jpeg").replace(path)
     with pytest.raises(
         DataError, match=r"0\.JPEG changed since its folder was read.*Run the same command again"
@@ -179,4 +183,6 @@ def test_random_boxes_lie_inside_and_cover_the_allowed_areas():
     assert 0.075 < area.min() < 0.12
     assert area.max() > 0.9
     assert 0.74 < ratio.min() < ratio.max() < 1.35
-    assert random_box(draws, 1000, 10)[3] == 10  # no box of an allowed ratio fits but the central one
+    # No box of an allowed ratio fits but the central one.
+    assert random_box(draws, 1000, 10) == (493, 0, 506, 10)
+    assert random_box(draws, 10, 1000) == (0, 493, 10, 506)
