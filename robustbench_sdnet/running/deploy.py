@@ -46,7 +46,7 @@ def deployed(model: nn.Module, lam: LambdaSpec | None, policies: Policies) -> It
 
 def seeding(cell: Cell, ids: NDArray[np.int64], device: str) -> AbstractContextManager[None]:
     """Around everything that a randomised model answers of a cell on the samples `ids`; nothing around others."""
-    if cell.model.repeats is None or not len(ids):
+    if cell.model.repeats is None:
         return nullcontext()
     return seeded(0, f"{cell.id}:{ids[0]}:{ids[-1]}", device)
 
