@@ -139,7 +139,7 @@ def test_a_damaged_shard_is_named(store):
 
 
 @pytest.mark.parametrize(
-    ("ids", "said"), [(np.array([print] * 4), "ValueError"), (np.arange(4.0), "array 'ids'")]
+    ("ids", "said"), [(np.array([len] * 4), "ValueError"), (np.arange(4.0), "array 'ids'")]
 )
 def test_arrays_of_another_type_are_refused_and_pickles_never_loaded(tmp_path, ids, said):
     whole, evil = outcome(), tmp_path / "evil.npz"
