@@ -279,3 +279,39 @@ def test_a_model_that_asks_autograd_is_attacked_in_inference_mode(problem):
 def test_sample_ids_that_no_tensor_holds_are_one_line(problem, ids):
     with pytest.raises(InputError, match=r"^sample_ids must be int64 \(5,\), got .*\. Write a list\.$"):
         attacks.pgd(*problem, eps=0.03, steps=1, sample_ids=ids)
+
+
+class Scribbler(nn.Module):
+    """Normalises its images where they lie."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images):
+        return self.inner(images.sub_(0.5).div_(0.25))
+
+
+class Copier(Scribbler):
+    """Normalises a copy of them."""
+
+    def forward(self, images):
+        return self.inner((images - 0.5) / 0.25)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["square", "pgd", "fmn", "lean", "torchattacks:PGD", "foolbox:LinfPGD"])
+def test_a_model_may_write_into_its_images(problem, name, precision):
+    """Four make a batch as they are, five are filled up."""
+    inner, images, labels = problem
+    extra = {} if ":" in name else {"precision": precision}
+    for count in (4, 5):
+        some, of_them = images[:count].clone(), labels[:count]
+        wanted, found = (
+            attacks.run(name, kind(inner), some, of_them, eps=None if name == "fmn" else 0.1, **extra)
+            for kind in (Copier, Scribbler)
+        )
+        assert torch.equal(some, images[:count])
+        torch.testing.assert_close(found.images, wanted.images)
+        torch.testing.assert_close(found.margin, wanted.margin, rtol=0, atol=1e-5)
+        assert found.forwards == wanted.forwards

@@ -251,26 +251,6 @@ def test_square_searches_in_full_precision(hardened):
     assert low.forwards == full.forwards
 
 
-class Scribbler(nn.Module):
-    """Normalises its input where it lies."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = used(convolutional())
-
-    def forward(self, images):
-        images.sub_(0.5).div_(0.25)
-        return self.inner(images)
-
-
-def test_a_model_that_writes_into_its_input_gets_a_copy():
-    model, images = Scribbler(), torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    before, labels = images.clone(), model(images.clone()).argmax(1)
-    found = attacks.square(model, images, labels, eps=0.1, steps=20)
-    assert torch.equal(images, before)
-    torch.testing.assert_close(found.margin, margin(model(found.images.clone()), labels))
-
-
 class OwnNew(nn.Module):
     """Cannot be made without an argument, and changes no more once it is made."""
 

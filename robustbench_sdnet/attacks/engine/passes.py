@@ -89,7 +89,7 @@ class Passes:
             self._passed += 1
             copies = folded(
                 cast("nn.Module", self.model),
-                lambda: self._call(images[:1].clone(), self.model, low=False),
+                lambda: self._call(images[:1], self.model, low=False),
                 (self._layout(images, low=False), self._layout(images, low=True)),
             )
             if copies is None:
@@ -241,9 +241,9 @@ class Passes:
         return images.contiguous(memory_format=self._layout(images, low=low))
 
     def _padded(self, images: Tensor, shape: int, *, low: bool) -> Tensor:
-        """A copy of the batch in the model's layout, filled up with its first image."""
+        """The batch in the model's layout, filled up with its first image."""
         if len(images) == shape:
-            return images.detach().clone(memory_format=self._layout(images, low=low))
+            return self._laid_out(images.detach(), low=low)
         filling = images[:1].expand(shape - len(images), *images.shape[1:])
         return self._laid_out(torch.cat([images.detach(), filling]), low=low)
 
@@ -252,7 +252,7 @@ class Passes:
         name = self._name
         try:
             with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=low):
-                logits = model(images)
+                logits = model(images.clone())  # which it may write into
         except SdnetBenchError:
             raise
         except Exception as error:  # a model may raise anything: it becomes one line
