@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from tests.memory import PRINT_PEAK
 from tests.net_files import write_net
 
 FEW, MANY = 600, 3200  # the fewer are enough for shards of the largest size
+# Freed blocks of so many bytes go back at once; left to itself, glibc keeps up to 300 MiB of them, as it happens.
+GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
 MORE = (MANY - FEW) * 3 * 224 * 224 / 2**20  # MiB, were they all kept as bytes
 RUN = f"""
 import sys
@@ -38,10 +41,7 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_pictures(pictures: Path) -> None:
-    """Keeping the further images would take all of MORE as bytes and four times that as float32.
-
-    The allocator alone makes two peaks of one run differ by up to 120 MiB (900 to 1,050, at any number of images).
-    """
+    """Keeping the further images would take all of MORE as bytes and four times that as float32."""
     peaks = []
     for limit in (FEW, MANY):
         done = subprocess.run(
@@ -51,10 +51,11 @@ def test_memory_does_not_grow_with_the_number_of_pictures(pictures: Path) -> Non
                 *("--limit", str(limit), "--store", f"sqlite:///{pictures}/{limit}.db"),
             ],
             cwd=pictures,
+            env=os.environ | GIVEN_BACK,
             capture_output=True,
             text=True,
             check=True,
         )
         assert {row["n"] for row in json.loads(done.stdout)} == {limit}
         peaks.append(int(done.stderr.split()[-1]) / 1024)
-    assert peaks[1] - peaks[0] < MORE / 2, f"{peaks[0]:.0f} MiB for {FEW} images, {peaks[1]:.0f} for {MANY}"
+    assert peaks[1] - peaks[0] < MORE / 4, f"{peaks[0]:.0f} MiB for {FEW} images, {peaks[1]:.0f} for {MANY}"
