@@ -162,23 +162,23 @@ def test_curves_join_no_points_on_different_images() -> None:
         if line.get_linestyle() == "-" and line.get_alpha() is None
     ]
     assert pieces == [[0.0], [pytest.approx(2.0), pytest.approx(8.0)]]
-    assert "gap: on other images" in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert figure.get_supxlabel() == "gap: on other images"
     whole = curves.draw(panels.eps_panels(results_of([record(95, 100), *rows[1:]]), "digits"))
-    assert "gap: on other images" not in [text.get_text() for text in whole.legends[0].get_texts()]
+    assert not whole.get_supxlabel()
 
 
 def test_lines_on_different_images_are_said_to_be() -> None:
-    def legend(clean: int, attacked: int) -> list[str]:
+    def note(clean: int, attacked: int) -> str:
         rows = []
         for lam in (0.1, 0.5):
             of = {"model": SDNET, "lam": lam}
             rows += [record(clean, clean, **of), attack("pgd", "8/255", 20, attacked, **of, lam_attack=lam)]
         figure = curves.draw(panels.lambda_attack_panels(results_of(rows), "digits"))
-        return [text.get_text() for text in figure.legends[0].get_texts()]
+        return str(figure.get_supxlabel())
 
     # Without attack all of 20 images are right, under it 20 of 100: the two lines are no fall of 80 points.
-    assert "not every line is on the same images" in legend(20, 100)
-    assert "not every line is on the same images" not in legend(100, 100)
+    assert note(20, 100) == "not every line is on the same images"
+    assert not note(100, 100)
 
 
 def test_transfer_is_in_no_curve() -> None:
@@ -425,5 +425,4 @@ def test_what_was_chosen_on_test_labels_says_so_once_and_not_below_every_panel()
     drawn = curves.draw(panels.lambda_corruption_panels(swept))
     for axes in drawn.axes:
         assert [label.get_text() for label in axes.get_xticklabels()] == ["0.1", "calibrated:test-labels"]
-    said = [text.get_text() for text in drawn.legends[0].get_texts()]
-    assert said.count("calibrated:test-labels (drawn on test labels)") == 1
+    assert drawn.get_supxlabel() == "calibrated:test-labels (drawn on test labels)"

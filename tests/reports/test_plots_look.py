@@ -53,6 +53,16 @@ def test_a_long_legend_leaves_panels_their_height() -> None:
     assert height(8) == pytest.approx(height(2), rel=0.1)
 
 
+def test_a_legend_takes_as_few_rows_as_there_is_room_for() -> None:
+    def rows(names: int, columns: int) -> int:
+        lines = tuple(curves.Line(f"severity {n}", ((0.0, HALF), (1.0, HALF)), "k") for n in range(names))
+        figure = curves.draw([curves.Panel("fog", "lambda", lines)] * columns)
+        figure.canvas.draw()
+        return len({round(text.get_window_extent().y0) for text in figure.legends[0].get_texts()})
+
+    assert (rows(6, 3), rows(5, 2), rows(6, 2), rows(6, 1)) == (1, 1, 1, 2)
+
+
 LONG = "a model with quite a long name @ oracle (best number on test labels)"
 HALF = Estimate(0.5, 0.4, 0.6, 100)
 CHANGE = Number(model="m", image="fog@3", lam=None, depth=0, quantity="change", mean=0.5, low=None, high=None)
@@ -77,6 +87,7 @@ def test_long_names_stay_inside_the_picture_and_apart(figure: Picture) -> None:
     figure.canvas.draw()
     titles = {axes.get_title(loc="left") or axes.get_title() for axes in figure.axes if axes.get_visible()}
     names = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
+    names |= {figure.get_supxlabel()} - {""}
     boxes = [text.get_window_extent() for text in figure.findobj(Text) if text.get_text() in titles | names]
     assert len(boxes) >= len(titles | names) > 0
     for box in boxes:

@@ -28,6 +28,7 @@ from .style import (
     extra_height,
     legend_above,
     new_figure,
+    note_below,
     plain,
     wrapped,
 )
@@ -92,7 +93,8 @@ def draw(panels: Sequence[Panel], *, columns: int = 4) -> Figure:
         lowest = position >= len(panels) - columns
         if position < len(panels) and (lowest or len({panel.xlabel for panel in panels}) > 1):
             axes.set_xlabel(panels[position].xlabel)
-    _legend(figure, panels, names)
+    _legend(figure, panels)
+    _notes(figure, panels, names)
     return figure
 
 
@@ -124,7 +126,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
 
 
 def _brief(name: str) -> str:
-    """The name of a policy below the axis: what is said of it in brackets stands once, in the legend."""
+    """The name of a policy below the axis: what is said of it in brackets stands once, below all panels."""
     return name.partition(" (")[0]
 
 
@@ -217,7 +219,7 @@ def _apart(numbers: Sequence[float], width: float) -> list[float]:
     return [*kept, *numbers[1:][-1:]]
 
 
-def _legend(figure: Figure, panels: Sequence[Panel], names: Iterable[str]) -> None:
+def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
     found: dict[str, list[Line]] = {}
     # The fullest panel first: where one lacks a severity, the others still say in which order they come.
     for panel in sorted(panels, key=lambda panel: -len(panel.lines)):
@@ -235,10 +237,14 @@ def _legend(figure: Figure, panels: Sequence[Panel], names: Iterable[str]) -> No
         handles.append(
             Line2D([], [], color=FAINT, marker="o", markerfacecolor="none", linestyle="", label="untrusted")
         )
-    if any(_broken(line) for panel in panels for line in panel.lines):
-        handles.append(Line2D([], [], linestyle="", label="gap: on other images"))
-    if any(map(_uneven, panels)):
-        handles.append(Line2D([], [], linestyle="", label="not every line is on the same images"))
-    explained = sorted(name for name in names if name != _brief(name))
-    handles += [Line2D([], [], linestyle="", label=name) for name in explained]
     legend_above(figure, handles)
+
+
+def _notes(figure: Figure, panels: Sequence[Panel], names: Iterable[str]) -> None:
+    notes = sorted(name for name in names if name != _brief(name))
+    if any(_broken(line) for panel in panels for line in panel.lines):
+        notes.append("gap: on other images")
+    if any(map(_uneven, panels)):
+        notes.append("not every line is on the same images")
+    if notes:
+        note_below(figure, notes)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ..numbers import Estimate, usual_image_set
 from ..results import distinct
-from .style import LINES, OTHERS, PALETTE, RC, legend_above, new_figure, note_others, plain
+from .style import LINES, OTHERS, OTHERS_NOTE, PALETTE, RC, legend_above, new_figure, note_below, plain
 
 
 @matplotlib.rc_context(RC)
@@ -52,5 +52,5 @@ def draw(found: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> Figure:
     if len(found) > 1:
         legend_above(figure, handles)
     if others:
-        note_others(figure)
+        note_below(figure, [OTHERS_NOTE])
     return figure

@@ -19,12 +19,13 @@ from .style import (
     ACCURACY,
     GROUND,
     OTHERS,
+    OTHERS_NOTE,
     RC,
     TEXT,
     drawn,
     extra_height,
     new_figure,
-    note_others,
+    note_below,
     plain,
     wrapped,
 )
@@ -64,7 +65,7 @@ def draw(grids: Mapping[str, Grid], columns: Sequence[Column] = (), xlabel: str 
     for axes in panels[: len(grids)][-across:]:
         axes.set_xlabel(xlabel)
     if any(one.image_set != usual for one in cells):
-        note_others(figure)
+        note_below(figure, [OTHERS_NOTE])
     return figure
 
 

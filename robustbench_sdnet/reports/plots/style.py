@@ -6,7 +6,8 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from textwrap import fill
 from typing import Any
 
@@ -27,6 +28,7 @@ DPI = 160  # pixels an inch of a PNG
 # In inches, about: a letter, a line, a legend's mark with its gaps, and what lies between two panels.
 LETTER, LINE, HANDLE, MARGIN = 0.075, 0.16, 0.6, 0.4
 OTHERS = "*"  # beside a number on other images than most of its figure's
+OTHERS_NOTE = f"{OTHERS} on other images than most"
 # White on paper, the page's own ground on a page; a level off, so that it is not taken for white text.
 GROUND = "#fffffe"
 # Told apart by people with any colour vision, on white and on dark ground; the test has the arithmetic.
@@ -85,24 +87,28 @@ def extra_height(names: Iterable[str]) -> float:
 
 
 def legend_above(figure: Figure, handles: Sequence[Any]) -> None:
-    """One legend above all panels, in as many columns as its labels leave room for; long ones are wrapped."""
+    """One legend above all panels, in as few rows as its labels leave room for; long ones are wrapped."""
     width = figure.get_figwidth()
     for handle in handles:
         handle.set_label(wrapped(str(handle.get_label()), width - HANDLE))
-    labels = (line for handle in handles for line in str(handle.get_label()).splitlines())
-    columns = min(max(int(width / (HANDLE + LETTER * max(map(len, labels)))), 1), len(handles))
-    lines = sum(str(handle.get_label()).count("\n") + 1 for handle in handles)
-    # Two lines have their room already; what more there are must not be taken from the panels.
-    figure.set_figheight(figure.get_figheight() + 1.15 * LINE * max(math.ceil(lines / columns) - 2, 0))
     looks: Any = {"frameon": False, "fontsize": 8.5, "handlelength": 1.8, "labelcolor": TEXT}
-    figure.legend(handles=handles, loc="outside upper left", ncols=columns, **looks)
+    for rows in range(1, len(handles) + 1):
+        columns = math.ceil(len(handles) / rows)  # the last is as full as the others, or nearly
+        legend = figure.legend(handles=handles, loc="outside upper left", ncols=columns, **looks)
+        with _boxes_for_missing_glyphs():
+            size = legend.get_window_extent()
+        if size.width <= figure.bbox.width or columns == 1:
+            break
+        legend.remove()
+    # Two lines have their room already; what more there are must not be taken from the panels.
+    figure.set_figheight(figure.get_figheight() + max(size.height / figure.dpi - 0.5, 0))
 
 
-def note_others(figure: Figure) -> None:
-    """A line below all panels that says what `OTHERS` stands for beside a number."""
-    figure.set_figheight(figure.get_figheight() + 1.5 * LINE)
-    words = wrapped(f"{OTHERS} on other images than most", figure.get_figwidth())
-    figure.supxlabel(words, x=0.01, ha="left", fontsize=8.5, color=TEXT)
+def note_below(figure: Figure, notes: Sequence[str]) -> None:
+    """Lines below all panels, for what has no mark of its own in the legend."""
+    lines = [line for note in notes for line in wrapped(note, figure.get_figwidth()).splitlines()]
+    figure.set_figheight(figure.get_figheight() + LINE * (len(lines) + 0.5))
+    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=8.5, color=TEXT)
 
 
 def strength(position: int, count: int) -> tuple[float, float, float, float]:
@@ -149,7 +155,14 @@ def to_svg(figure: Figure, name: str) -> str:
 
 def _save(figure: Figure, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    with mpl.rc_context(RC), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # drawn as a box
+    with mpl.rc_context(RC), _boxes_for_missing_glyphs():
         figure.savefig(buffer, format=kind, **options)
     return buffer.getvalue()
+
+
+@contextmanager
+def _boxes_for_missing_glyphs() -> Iterator[None]:
+    """Draws a letter that the font lacks as a box, without a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        yield
