@@ -144,15 +144,17 @@ class Made(TorchDispatchMode):
 
 
 def test_a_full_batch_is_copied_once_into_the_layout_of_the_model():
-    model, images = used(zoo.build_model("resnet20", width=4)), torch.rand(4, 3, 8, 8)
-    passes = Passes(model, 4)
-    with Made() as seen:
-        batch = passes._padded(images, 4, low=False)
-    assert seen.names == ["aten::clone"]
+    model, images = used(zoo.build_model("resnet20", width=4)), torch.rand(42, 3, 8, 8)
+    passes, made, given = Passes(model), Made(), []
+    model.register_forward_pre_hook(lambda _, inputs: given.append((inputs[0], [*made.names])))
+    with made:
+        passes.exact(images)
+    passes.exact(images[:41])
+    (batch, names), (few, _) = given
+    assert names == ["aten::clone"]
     assert batch.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(batch, images)
-    few = passes._padded(images[:3], 4, low=False)
-    assert torch.equal(few, images[[0, 1, 2, 0]])
+    assert torch.equal(few, torch.cat([images[:41], images[:1]]))
     assert few.stride() == batch.stride()
 
 

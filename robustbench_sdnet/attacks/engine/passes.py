@@ -109,12 +109,15 @@ class Passes:
         A model may look at the parts that folding replaces, or leave autocast and feed bfloat16 weights float32.
         """
         self._passed += len(images)
+        bad, self._bad = self._bad, None  # what the copy returns says nothing of the model
         try:
-            with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=low):
-                logits = copy(images.clone())  # which it may write into
-        except (RuntimeError, AttributeError, TypeError, ValueError, IndexError, ModelError):
+            logits = self._call(images, copy, low=low)
+            self.check()
+        except SdnetBenchError:
             return None
-        return logits if bool(torch.isfinite(logits).all()) else None
+        finally:
+            self._bad = bad
+        return logits
 
     def exact(self, images: Tensor) -> Tensor:
         """(n, classes) logits of the model itself at the precision of `images`, for decisions."""
@@ -138,7 +141,7 @@ class Passes:
     def call(self, images: Tensor, *, asks: bool) -> Tensor:
         """Logits of one batch as it comes, for attacks that bring their own batches; `asks` wants a gradient."""
         self._passed += len(images)
-        logits = self._call(self._laid_out(images, low=False), self.model, low=False)
+        logits = self._call(images, self.model, low=False)
         if asks and not logits.requires_grad:
             raise self._no_gradient()
         return logits
@@ -168,7 +171,7 @@ class Passes:
         all_logits, all_gradients = [], []
         for start, stop, shape in pieces(len(images), self._shapes):
             count = stop - start
-            piece = self._padded(images[start:stop], shape, low=self.low_precision).requires_grad_()
+            piece = _padded(images[start:stop], shape).requires_grad_()
             logits, gradient = self._once(piece, loss, rows[start:stop])
             for _ in range(self.repeats - 1):
                 more_logits, more = self._once(piece, loss, rows[start:stop])
@@ -224,8 +227,7 @@ class Passes:
         outputs = []
         with torch.no_grad():
             for start, stop, shape in pieces(len(images), self._shapes):
-                piece = self._padded(images[start:stop], shape, low=low)
-                logits = self._call(piece, model, low=low)
+                logits = self._call(_padded(images[start:stop], shape), model, low=low)
                 outputs.append(logits[: stop - start])
         self._passed += len(images)
         return _joined(outputs)
@@ -236,23 +238,12 @@ class Passes:
             self._layouts[low] = layout_of(self.model, images, low=low)
         return self._layouts[low]
 
-    def _laid_out(self, images: Tensor, *, low: bool) -> Tensor:
-        """The batch in that layout."""
-        return images.contiguous(memory_format=self._layout(images, low=low))
-
-    def _padded(self, images: Tensor, shape: int, *, low: bool) -> Tensor:
-        """The batch in the model's layout, filled up with its first image."""
-        if len(images) == shape:
-            return self._laid_out(images.detach(), low=low)
-        filling = images[:1].expand(shape - len(images), *images.shape[1:])
-        return self._laid_out(torch.cat([images.detach(), filling]), low=low)
-
     def _call(self, images: Tensor, model: Classifier, *, low: bool) -> Tensor:
-        """One batch through the model; any failure becomes one line that names the model."""
-        name = self._name
+        """A copy of one batch, in its layout, through the model; any failure becomes one line that names the model."""
+        name, layout = self._name, self._layout(images, low=low)
         try:
             with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=low):
-                logits = model(images.clone())  # which it may write into
+                logits = model(images.clone(memory_format=layout))  # which it may write into
         except SdnetBenchError:
             raise
         except Exception as error:  # a model may raise anything: it becomes one line
@@ -294,6 +285,13 @@ def _other_type(model: Classifier, images: Tensor) -> str:
         return ""
     convert = "convert one" if own.itemsize > 2 else "write model.float()"  # such images are refused
     return f" The images are {given} and the weights {weights}: {convert}."
+
+
+def _padded(images: Tensor, shape: int) -> Tensor:
+    """The batch, filled up with its first image."""
+    if len(images) == shape:
+        return images.detach()
+    return torch.cat([images, images[:1].expand(shape - len(images), *images.shape[1:])]).detach()
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
