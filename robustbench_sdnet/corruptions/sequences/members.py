@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from ...errors import InputError, unknown
 from ..members import Setting, Severities
@@ -34,9 +35,9 @@ class SequenceInfo:
     """
 
     name: str
-    frames: int
+    frames: int = 31
     apply: str
-    family: str
+    family: str = "main"
     settings: Severities
     random: bool
     version: int = 1
@@ -51,24 +52,9 @@ class SequenceInfo:
         return self.settings[difficulty - 1] if self.settings else ()
 
 
-def _row(
-    name: str,
-    module: str,
-    *strengths: float,
-    frames: int = 31,
-    family: str = "main",
-    random: bool = False,
-    version: int = 1,
-) -> SequenceInfo:
-    return SequenceInfo(
-        name=name,
-        frames=frames,
-        apply=f"{module}:{name}",
-        family=family,
-        settings=tuple((strength,) for strength in strengths),
-        random=random or bool(strengths),
-        version=version,
-    )
+def _row(name: str, module: str, *strengths: float, random: bool = False, **facts: Any) -> SequenceInfo:
+    settings, random = tuple((strength,) for strength in strengths), random or bool(strengths)
+    return SequenceInfo(name=name, apply=f"{module}:{name}", settings=settings, random=random, **facts)
 
 
 _MEMBERS = (
