@@ -47,6 +47,7 @@ class Verification:
 
 
 @full_float32()
+@torch.no_grad()
 def verify(
     model: nn.Module,
     card: ModelCard,
@@ -82,7 +83,9 @@ def verify(
         images = to_images(data.pixels.read(chosen), device)
         if start == 0 and len(images) >= 32:
             warning = check_input(model, images)
-        logits = _logits(model, images, card.name)
+        logits = model(images)
+        if not torch.isfinite(logits).all():
+            raise ModelError(f"'{card.name}' returns logits that are not finite. Its weights are damaged.")
         data.check_classes(logits.shape[1], card.name)
         labels = torch.as_tensor(data.labels[chosen], device=device)
         right += int((logits.argmax(1) == labels).sum())
@@ -103,11 +106,3 @@ def verify(
         matches=matches,
         warning=warning,
     )
-
-
-@torch.no_grad()
-def _logits(model: nn.Module, images: torch.Tensor, name: str) -> torch.Tensor:
-    logits: torch.Tensor = model(images)
-    if not torch.isfinite(logits).all():
-        raise ModelError(f"'{name}' returns logits that are not finite. Its weights are damaged.")
-    return logits
