@@ -84,7 +84,7 @@ def most_accurate(
     """
     grid = np.asarray(lambdas, dtype=np.float64)
     signal = np.concatenate([np.asarray(values, dtype=np.float64) for values in signals])
-    right = np.concatenate([_digits(point.right) for point in points], axis=1)
+    right = np.concatenate([np.array([*map(list, point.right)]) == "1" for point in points], axis=1)
     weight = _weights(points)
     low, high = np.quantile(signal, _QUANTILES)
     if high <= low:
@@ -115,11 +115,6 @@ def line_through(x: Iterable[float], y: Iterable[float]) -> Line:
     spread = ((xs - xs.mean()) ** 2).sum()
     slope = float(((xs - xs.mean()) * (ys - ys.mean())).sum() / spread)
     return Line(slope, float(ys.mean() - slope * xs.mean()))
-
-
-def _digits(texts: Sequence[str]) -> NDArray[np.float64]:
-    """(lambdas, n) the answers in `FitPoint.right`, 1 for right and 0 for wrong."""
-    return np.asarray([[digit == "1" for digit in text] for text in texts], dtype=np.float64)
 
 
 def _weights(points: Sequence[FitPoint]) -> NDArray[np.float64]:
