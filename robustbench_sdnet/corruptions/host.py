@@ -35,11 +35,10 @@ def each_on_host(work: HostWork) -> Apply:
 
     @on_host
     @wraps(work)
-    def apply(images: NDArray[np.uint8], draws: Draws, setting: Setting) -> NDArray[np.uint8]:
-        found = np.empty_like(images)
+    def apply(images: NDArray[np.uint8], draws: Draws, setting: Setting) -> Floats:
+        found = np.empty(images.shape)
         for index, image in enumerate(images):
-            own = {name: value[index] for name, value in draws.items()}
-            found[index] = np.clip(work(image, own, setting), 0, 255).astype(np.uint8)
+            found[index] = work(image, {name: value[index] for name, value in draws.items()}, setting)
         return found
 
     return apply
