@@ -153,7 +153,7 @@ class Pool:
         except RayError as error:
             self._failed_starts += 1
             self._looked_at = -RESIZE
-            self._note(f"A worker ended while starting ({_last_line(error)}).")
+            self._note(f"A worker ended while starting ({_lines(error)[-1]}).")
             return
         other = [
             f"{name} {place.versions[name]}, the driver {ours}"
@@ -251,12 +251,8 @@ def _first_line(error: BaseException) -> str:
     return _lines(error)[0].rstrip(".")
 
 
-def _last_line(error: BaseException) -> str:
-    """What it says last: of an exception in a worker, the exception."""
-    return _lines(error)[-1]
-
-
 def _lines(error: BaseException) -> list[str]:
+    """What it says: of an exception in a worker the exception comes last."""
     lines = [line.strip()[:200] for line in str(error).splitlines() if line.strip()]
     return lines or [type(error).__name__]
 
