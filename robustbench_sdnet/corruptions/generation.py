@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -96,14 +97,12 @@ def generate(
 def _run(tasks: list[Task], journal: Journal, drawn: tuple[int, str], workers: int, report: Report) -> None:
     """Do what is missing, and give a corruption its name when it is complete."""
     missing = [task for task in tasks if not journal.has(task)]
-    left = {task.corruption: 0 for task in tasks}
-    for task in missing:
-        left[task.corruption] += 1
+    left = Counter(task.corruption for task in missing)
     total = sum(task.stop - task.start for task in tasks)
     written = total - sum(task.stop - task.start for task in missing)
     report(written, total, "")
-    _reserve(journal, [name for name in left if left[name]])
-    for name in left:
+    _reserve(journal, list(left))
+    for name in dict.fromkeys(task.corruption for task in tasks):
         if not left[name] and not journal.file(name).exists():
             _complete(journal, name)
     if not missing:
