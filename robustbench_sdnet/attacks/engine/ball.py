@@ -21,11 +21,6 @@ def column(values: Tensor, like: Tensor) -> Tensor:
     return values.reshape(-1, *(1,) * (like.dim() - 1))
 
 
-def spread(eps: float | Tensor, like: Tensor) -> float | Tensor:
-    """A radius to compare images with: a number, or (n,) radii as a column."""
-    return column(eps, like) if isinstance(eps, Tensor) else eps
-
-
 def beside(value: float | Tensor, like: Tensor, dtype: torch.dtype) -> Tensor:
     """A number as a tensor on the device of `like`, made there: a copy from the host would wait for all that runs."""
     if isinstance(value, Tensor):
@@ -106,7 +101,8 @@ class Ball(ABC):
         self, points: Tensor, gradient: Tensor, images: Tensor, size: float | Tensor, eps: float | Tensor
     ) -> Tensor:
         """One step of projected gradient ascent (Madry et al. 2018, arXiv:1706.06083); sizes may be (n,)."""
-        return self.project(points + spread(size, points) * self.steepest(gradient, points), images, eps)
+        step = column(size, points) if isinstance(size, Tensor) else size
+        return self.project(points + step * self.steepest(gradient, points), images, eps)
 
     def assert_inside(self, points: Tensor, images: Tensor, eps: float | None) -> None:
         """Raise if any point left its ball or [0, 1]: a defect of the attack, never of its input."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ....draws import Draws
-from ..ball import Ball, beside, climb, column, spread
+from ..ball import Ball, beside, climb, column
 
 
 class Linf(Ball):
@@ -19,7 +19,7 @@ class Linf(Ball):
         return delta.flatten(1).abs().amax(1)
 
     def project(self, points: Tensor, images: Tensor, eps: float | Tensor) -> Tensor:
-        radius = beside(spread(eps, images), images, images.dtype)
+        radius = column(beside(eps, images, images.dtype), images)
         return (images + (points - images).clamp(-radius, radius)).clamp(0, 1)
 
     def steepest(self, gradient: Tensor, points: Tensor) -> Tensor:
