@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -29,11 +27,9 @@ class Counted(nn.Module):
         asks = images.requires_grad and torch.is_grad_enabled()
         logits = self._passes.call(images.to(self._dtype), asks=asks)
         if logits.requires_grad:
-            hooked: Any = logits
-            hooked.register_hook(self._count_backward)
+            logits.register_hook(self._count_backward)  # type: ignore[no-untyped-call]  # torch states no types here
         if asks:
-            watched: Any = images
-            watched.register_hook(self._look)
+            images.register_hook(self._look)  # type: ignore[no-untyped-call]  # as above
         return logits
 
     def _look(self, gradient: Tensor) -> Tensor:
