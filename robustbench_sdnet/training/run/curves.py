@@ -62,12 +62,11 @@ class Curves:
             return
         step = int(record["step"])
         values = {tag: record[key] for key, tag in TAGS.items() if key in record}
+        content = _points(step, values)
         if self._events is None:
             own = f"{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"  # files are read in order of their names
             self._events = self._folder / f"events.out.tfevents.{own}"
-            content = _first_events(self._after) + _points(step, values)
-        else:
-            content = _points(step, values)
+            content = _first_events(self._after) + content
         try:
             with self._events.open("ab") as stream:
                 stream.write(content)
