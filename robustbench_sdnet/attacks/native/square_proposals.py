@@ -123,25 +123,23 @@ def _bump(height: int, width: int, order: int) -> Tensor:
 
 def _placed_bump(words: Tensor, size: Tensor, height: int, width: int, order: int) -> Tensor:
     """(m, h, w): the bump pair of each row's side, upright or on its side; it means nothing outside its window."""
-    table, number = _bump_table(min(height, width), order, size.device)
+    table = _bump_table(min(height, width), order, size.device)
     y, x = _from_corner(words[:, 0], words[:, 1], size, height, width)
     turned = (words[:, 4] >> 31)[:, None, None] > 0
     last = table.shape[1] - 1
     y, x = y.clamp(0, last)[:, :, None], x.clamp(0, last)[:, None, :]
-    which = number[size][:, None, None]
+    which = (size // 2)[:, None, None]
     return torch.where(turned, table[which, x, y], table[which, y, x])
 
 
 @lru_cache(maxsize=8)
-def _bump_table(largest: int, order: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Every odd bump pair, padded to the largest, and the table's row for each side."""
-    sides = list(range(1, largest + 1, 2))
+def _bump_table(largest: int, order: int, device: torch.device) -> Tensor:
+    """The bump pairs of sides 1, 3, 5, ..., padded to the largest."""
+    sides = range(1, largest + 1, 2)
     table = torch.zeros(len(sides), largest, largest, dtype=torch.float32, device="cpu")
-    number = torch.zeros(largest + 1, dtype=torch.int64, device="cpu")
     for row, side in enumerate(sides):
         table[row, :side, :side] = bump_pair(side, order)
-        number[side] = row
-    return table.to(device), number.to(device)
+    return table.to(device)
 
 
 def _from_corner(top: Tensor, left: Tensor, size: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
