@@ -82,12 +82,11 @@ def _solarize(images: Tensor, size: Tensor) -> Tensor:
 
 def _warp(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
     """kind 0: rotate up to 30 degrees, 1 and 2: shear up to 0.3, 3 and 4: translate up to a third."""
-    zero, one = torch.zeros_like(amount), torch.ones_like(amount)
-    angle = torch.where(kind == 0, amount * torch.pi / 6, zero)
-    shear_x, shear_y = (torch.where(kind == index, amount * 0.3, zero) for index in (1, 2))
-    shift_x, shift_y = (torch.where(kind == index, amount * 2 / 3, zero) for index in (3, 4))
+    angle = torch.where(kind == 0, amount * torch.pi / 6, 0)
+    shear_x, shear_y = (torch.where(kind == index, amount * 0.3, 0) for index in (1, 2))
+    shift_x, shift_y = (torch.where(kind == index, amount * 2 / 3, 0) for index in (3, 4))
     tall = images.shape[2] / images.shape[3]  # the grid counts sides, not pixels
-    across = torch.stack((angle.cos() * one, (shear_x - angle.sin()) * tall, shift_x), 1)
-    down = torch.stack(((angle.sin() + shear_y) / tall, angle.cos() * one, shift_y), 1)
+    across = torch.stack((angle.cos(), (shear_x - angle.sin()) * tall, shift_x), 1)
+    down = torch.stack(((angle.sin() + shear_y) / tall, angle.cos(), shift_y), 1)
     grid = F.affine_grid(torch.stack((across, down), 1), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
