@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from pkgutil import resolve_name
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -102,16 +103,9 @@ def alone(connection: sa.Connection, table: sa.Table) -> None:
 
 def insert_once(connection: sa.Connection, table: sa.Table, *rows: Mapping[str, Any]) -> None:
     """Insert rows with their checksums, but for those whose primary key is there already."""
-    if not rows:
-        return
-    insert: sa.Insert
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-
-        insert = postgresql_insert(table).on_conflict_do_nothing()
-    else:
-        insert = sa.insert(table).prefix_with("OR IGNORE", dialect="sqlite")
-    connection.execute(insert, [sealed(table, row) for row in rows])
+    if rows:
+        insert = resolve_name(f"sqlalchemy.dialects.{connection.dialect.name}:insert")
+        connection.execute(insert(table).on_conflict_do_nothing(), [sealed(table, row) for row in rows])
 
 
 def select(table: sa.Table, present: Mapping[str, set[str]]) -> sa.Select[Any]:
