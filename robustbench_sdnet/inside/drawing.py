@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -13,7 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from ..reports.pictures import Number
-from ..reports.plots.style import DPI, MARGIN, PALETTE, RC, TEXT, extra_height, new_figure, plain, wrapped
+from ..reports.plots.style import (
+    DPI,
+    MARGIN,
+    PALETTE,
+    TEXT,
+    extra_height,
+    new_figure,
+    own_look,
+    plain,
+    wrapped,
+)
 
 Pixels = NDArray[np.float32]
 _GAP = 4
@@ -43,6 +52,7 @@ def equalised(images: Pixels) -> Pixels:
     return np.stack([np.asarray(picture, np.float32) / 255 for picture in pictures])
 
 
+@own_look()
 def image_grid(rows: Sequence[tuple[str, Pixels]]) -> Figure:
     """A row of images under every label; all rows hold as many (n, h, w, 3) in [0, 1]."""
     count, height, across = rows[0][1].shape[:3]
@@ -91,7 +101,7 @@ def roughness(atoms: Pixels) -> NDArray[np.float64]:
     return np.asarray(energy / np.maximum((atoms**2).sum(axis=(1, 2, 3)), 1e-12), np.float64)
 
 
-@matplotlib.rc_context(RC)
+@own_look()
 def way_figure(numbers: Mapping[str, Sequence[Number]]) -> Figure:
     """The relative change of the features against depth: a panel a model, a line a perturbation, bands of 95 %."""
     width = max(4.6, 6 / len(numbers))

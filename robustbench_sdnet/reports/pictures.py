@@ -181,6 +181,7 @@ def _text(number: Number) -> str:
     return f"{scale * mean:{form}}{interval}"
 
 
+@style.own_look()
 def _drawn(path: Path) -> Drawing:
     """A picture as a figure that is nothing else."""
     pixels = imread(path)

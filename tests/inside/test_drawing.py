@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import matplotlib
 import numpy as np
 import torch
 
 from robustbench_sdnet.inside import drawing
 from robustbench_sdnet.inside.measures import relative
 from robustbench_sdnet.inside.pages import _enlargement
+from robustbench_sdnet.reports.plots.style import to_png
 
 
 def test_what_has_no_size_has_no_relative_error() -> None:
@@ -26,6 +28,13 @@ def test_labels_stay_legible_in_a_narrow_window() -> None:
         figure = drawing.image_grid([("input", np.zeros((count, size, size, 3), np.float32))])
         (label,) = figure.axes[0].texts
         assert 370 * label.get_fontsize() / 72 / figure.get_figwidth() > 7.5  # pixels in a column of 370
+
+
+def test_pictures_stand_upright_whatever_origin_a_matplotlibrc_sets() -> None:
+    rows = [("input", np.linspace(0, 1, 8 * 8 * 3, dtype=np.float32).reshape(1, 8, 8, 3))]
+    alone = to_png(drawing.image_grid(rows))
+    with matplotlib.rc_context({"image.origin": "lower"}):
+        assert to_png(drawing.image_grid(rows)) == alone
 
 
 def test_stretched_and_equalised_are_the_originals() -> None:

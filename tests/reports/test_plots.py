@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import matplotlib.style
 import numpy as np
 import pytest
 
@@ -57,6 +58,16 @@ def test_figures_are_pictures_and_equal_byte_for_byte(figures: tuple[Figure, ...
     assert style.to_svg(figure.draw(), "a") == style.to_svg(figure.draw(), "a")
     assert style.to_pdf(figure.draw()) == style.to_pdf(figure.draw())
     assert b"CreationDate" not in style.to_pdf(figure.draw())
+
+
+def test_figures_are_the_same_whatever_a_notebook_or_a_matplotlibrc_has_set(
+    figures: tuple[Figure, ...],
+) -> None:
+    alone = [style.to_png(figure.draw(), dpi=40) for figure in figures]
+    other = {"text.usetex": True, "lines.linewidth": 9, "savefig.bbox": "tight"}
+    with matplotlib.style.context(["dark_background", other]):
+        assert [style.to_png(figure.draw(), dpi=40) for figure in figures] == alone
+        assert matplotlib.rcParams["text.usetex"], "and what was set is put back"
 
 
 def test_an_svg_stands_in_a_page(figures: tuple[Figure, ...]) -> None:

@@ -9,7 +9,6 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeVar
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -22,13 +21,13 @@ from .style import (
     LETTER,
     LINES,
     MARGIN,
-    RC,
     TEXT,
     drawn,
     extra_height,
     legend_above,
     new_figure,
     note_below,
+    own_look,
     plain,
     wrapped,
 )
@@ -68,7 +67,7 @@ class Panel:
     end: float | None = None
 
 
-@matplotlib.rc_context(RC)
+@own_look()
 def draw(panels: Sequence[Panel], *, columns: int = 4) -> Figure:
     """Panels in a grid, at most `columns` side by side, one legend above; accuracy runs from 0 to 100 %."""
     columns = min(columns, len(panels))

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
 from ..numbers import Estimate, usual_image_set
 from ..results import distinct
-from .style import LINES, OTHERS, OTHERS_NOTE, PALETTE, RC, legend_above, new_figure, note_below, plain
+from .style import LINES, OTHERS, OTHERS_NOTE, PALETTE, legend_above, new_figure, note_below, own_look, plain
 
 
-@matplotlib.rc_context(RC)
+@own_look()
 def draw(found: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> Figure:
     """Shares by subject and question: dots a little apart so that none hides another; the axis begins at 0.
 

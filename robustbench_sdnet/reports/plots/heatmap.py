@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,12 +19,12 @@ from .style import (
     GROUND,
     OTHERS,
     OTHERS_NOTE,
-    RC,
     TEXT,
     drawn,
     extra_height,
     new_figure,
     note_below,
+    own_look,
     plain,
     wrapped,
 )
@@ -36,7 +35,7 @@ PANELS_IN_A_ROW = 3
 GROUPS = {name: info.category if info.main else "extra" for name, info in CORRUPTIONS.items()}
 
 
-@matplotlib.rc_context(RC)
+@own_look()
 def draw(grids: Mapping[str, Grid], columns: Sequence[Column] = (), xlabel: str = "severity") -> Figure:
     """Panels with one colour scale from 0 to 100 %; what was not run stays empty, what is on other images is marked.
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from textwrap import fill
 from typing import Any
 
-import matplotlib as mpl
+import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
@@ -38,7 +38,7 @@ RAMP = LinearSegmentedColormap.from_list("strength", ("#f0b429", "#ee8a3a", "#dd
 ACCURACY = LinearSegmentedColormap.from_list(
     "accuracy", ("#fbf3e4", "#d5e5cf", "#8cc5b0", "#459aa0", "#27677f", "#173f5f")
 )
-# Settings that a picture depends on; any other comes from the same defaults on every machine.
+# Where they differ from matplotlib's own defaults.
 RC: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
@@ -48,6 +48,14 @@ RC: Any = {
     "svg.fonttype": "path",
     "text.parse_math": False,  # names are drawn as they are, dollar signs too
 }
+
+
+@contextmanager
+def own_look() -> Iterator[None]:
+    """A context, and a decorator, in which figures look alike whatever a matplotlibrc or a notebook has set."""
+    with matplotlib.style.context(RC, after_reset=True), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # drawn as a box
+        yield
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -95,8 +103,7 @@ def legend_above(figure: Figure, handles: Sequence[Any]) -> None:
     for rows in range(1, len(handles) + 1):
         columns = math.ceil(len(handles) / rows)  # the last is as full as the others, or nearly
         legend = figure.legend(handles=handles, loc="outside upper left", ncols=columns, **looks)
-        with _boxes_for_missing_glyphs():
-            size = legend.get_window_extent()
+        size = legend.get_window_extent()
         if size.width <= figure.bbox.width or columns == 1:
             break
         legend.remove()
@@ -155,14 +162,6 @@ def to_svg(figure: Figure, name: str) -> str:
 
 def _save(figure: Figure, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    with mpl.rc_context(RC), _boxes_for_missing_glyphs():
+    with own_look():
         figure.savefig(buffer, format=kind, **options)
     return buffer.getvalue()
-
-
-@contextmanager
-def _boxes_for_missing_glyphs() -> Iterator[None]:
-    """Draws a letter that the font lacks as a box, without a warning."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        yield
