@@ -13,7 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         go_on = " What was finished is stored; run the same command again to go on." if kept else ""
         _fail(f"Stopped{by}.{go_on}", 1, error)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_what_is_shut()
         sys.exit(1)
     except OSError as error:
         full = error.errno == errno.ENOSPC and not error.filename  # what prints has no name
@@ -173,10 +173,21 @@ def _misuse(error: click.UsageError) -> str:
     return " ".join(found)
 
 
+def _silence_what_is_shut() -> None:
+    """Let no stream that takes nothing more fail again when Python ends, which is exit code 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def _fail(message: str, code: int, error: BaseException) -> NoReturn:
     if os.environ.get("SDNET_BENCH_DEBUG"):
         raise error
-    click.echo(f"Error: {one_line(message)}", err=True)
+    with suppress(OSError):
+        click.echo(f"Error: {one_line(message)}", err=True)
+    _silence_what_is_shut()
     sys.exit(code)
 
 

@@ -208,9 +208,15 @@ def test_a_command_works_with_its_errors_closed(tmp_path):
     assert "fgsm" in done.stdout
 
 
-def test_a_full_output_has_a_remedy() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_output_has_a_remedy(unbuffered: str) -> None:
     command = [sys.executable, "-m", "robustbench_sdnet", "zoo", "list"]
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == 1
-    assert "No space left on device for what is printed: free some, or send it elsewhere." in done.stderr
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment
+        )
+        both = subprocess.run(command, stdout=full, stderr=full, check=False, env=environment)
+    assert (done.returncode, both.returncode) == (1, 1)
+    remedy = "No space left on device for what is printed: free some, or send it elsewhere."
+    assert done.stderr == f"Error: {remedy}\n"
