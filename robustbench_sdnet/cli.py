@@ -45,7 +45,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 
 
 # Those that keep what was finished, and go on from there when they are given again.
-GOING_ON = frozenset({"corrupt", "attack", "study", "quickstart", "data"})
+GOING_ON = frozenset({"corrupt", "attack", "study", "quickstart", "data prepare", "data generate"})
 
 
 class LazyGroup(click.Group):
@@ -104,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     came: list[str] = []
     given = sys.argv[1:] if arguments is None else arguments
-    kept = bool(given) and given[0] in GOING_ON
+    asked_help = not {"-h", "--help"}.isdisjoint(given)
+    kept = not asked_help and not GOING_ON.isdisjoint((*given[:1], " ".join(given[:2])))
     try:
         with as_ctrl_c(came), _own_warnings(), shown_downloads():
             code = cli.main(args=arguments, prog_name="sdnet-bench", standalone_mode=False)

@@ -62,7 +62,7 @@ def test_an_interrupt_while_the_command_is_imported_is_no_traceback(monkeypatch:
         __main__.main()
 
 
-@pytest.mark.parametrize("command", ["corrupt", "attack", "study", "data"])
+@pytest.mark.parametrize("command", ["corrupt", "attack", "study", "data prepare", "data generate"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_every_command_says_how_to_go_on(
     command: str, number: signal.Signals, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -73,14 +73,14 @@ def test_every_command_says_how_to_go_on(
 
     monkeypatch.setattr(cli.cli, "invoke", lambda context: work())
     with pytest.raises(SystemExit) as left:
-        cli.main([command])
+        cli.main(command.split())
     assert left.value.code == 1
     assert capsys.readouterr().err.strip() == (
         f"Error: Stopped by {number.name}. What was finished is stored; run the same command again to go on."
     )
 
 
-@pytest.mark.parametrize("command", ["visualize", "diagnose", "report", "zoo", "train"])
+@pytest.mark.parametrize("command", ["visualize", "diagnose", "report", "zoo", "train", "data show"])
 def test_a_command_that_keeps_nothing_does_not_say_that_it_does(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,7 +89,7 @@ def test_a_command_that_keeps_nothing_does_not_say_that_it_does(
 
     monkeypatch.setattr(cli.cli, "invoke", work)
     with pytest.raises(SystemExit) as left:
-        cli.main([command])
+        cli.main(command.split())
     assert left.value.code == 1
     assert capsys.readouterr().err.strip() == "Error: Stopped."
 

@@ -208,6 +208,19 @@ def test_a_command_works_with_its_errors_closed(tmp_path):
     assert "fgsm" in done.stdout
 
 
+@pytest.mark.parametrize("command", ["zoo list", "attack -h", "data show --help"])
+def test_what_stores_nothing_says_of_nothing_that_it_is_stored(command: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "robustbench_sdnet", *command.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.stderr.endswith("send it elsewhere.\n")
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_full_output_has_a_remedy(unbuffered: str) -> None:
     command = [sys.executable, "-m", "robustbench_sdnet", "zoo", "list"]
