@@ -92,6 +92,12 @@ class LazyGroup(click.Group):
 @click.version_option(VERSION, prog_name="sdnet-bench")
 def cli() -> None:
     """Measure how robust image classifiers are: corruptions, attacks, and lambda swept at test time."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:  # with which torch's MKL ends the process
+        raise SdnetBenchError(
+            "The working folder was deleted: change to one that exists and run again."
+        ) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

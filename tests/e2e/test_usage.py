@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+import robustbench_sdnet
 from robustbench_sdnet import commands
 from robustbench_sdnet.cli import COMMANDS, cli
 
@@ -206,6 +207,19 @@ def test_a_command_works_with_its_errors_closed(tmp_path):
     done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0
     assert "fgsm" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["status", "corrupt"])
+def test_a_deleted_working_folder_is_said_with_a_remedy(command: str, tmp_path: Path) -> None:
+    call = f"{sys.executable} -m robustbench_sdnet {command}"
+    shell = f"mkdir gone; cd gone; rmdir ../gone; {call}"
+    package = str(Path(robustbench_sdnet.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": package}
+    done = subprocess.run(
+        ["sh", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 1
+    assert done.stderr == "Error: The working folder was deleted: change to one that exists and run again.\n"
 
 
 @pytest.mark.parametrize("command", ["zoo list", "attack -h", "data show --help"])
