@@ -142,6 +142,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         wrong = error.errno == errno.ENAMETOOLONG  # a name that was typed, long before any work
         stored = " What was finished is stored." if kept else ""
         _fail(f"{error.strerror or error}{where}.{stored}", 2 if wrong else 1, error)
+    except ImportError as error:
+        _fail(
+            f"A library cannot be loaded: {first_line(error)}. Repair the installation ('pip check' names what does "
+            "not fit), or raise the limit of memory (ulimit -v) where a file cannot be mapped.",
+            1,
+            error,
+        )
     except Exception as error:  # noqa: BLE001  the last stop before a traceback, which no user should see
         _fail(
             f"Unexpected {type(error).__name__}: {first_line(error)} "

@@ -222,6 +222,16 @@ def test_a_deleted_working_folder_is_said_with_a_remedy(command: str, tmp_path: 
     assert done.stderr == "Error: The working folder was deleted: change to one that exists and run again.\n"
 
 
+def test_a_library_that_cannot_be_loaded_is_no_bug_of_ours(tmp_path: Path) -> None:
+    text = "libtorch_cpu.so: failed to map segment from shared object"
+    (tmp_path / "torch.py").write_text(f"raise ImportError({text!r})\n", encoding="utf-8")
+    command = [sys.executable, "-m", "robustbench_sdnet", "corrupt", "--data", "digits", "--limit", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: A library cannot be loaded: {text}. Repair the installation")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("command", ["zoo list", "attack -h", "data show --help"])
 def test_what_stores_nothing_says_of_nothing_that_it_is_stored(command: str) -> None:
     with Path("/dev/full").open("w") as full:
