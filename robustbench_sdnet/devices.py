@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError, unknown
@@ -46,7 +46,8 @@ def pick_device(wanted: str = "auto") -> str:
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Convolutions of float32 in float32, also on GPUs: there cuDNN's default is TF32, with a mantissa of 10 bits.
+    """Float32 in float32, also on GPUs, where cuDNN's default for convolutions is TF32 with a mantissa of 10 bits, and
+    where the caller has autocast on.
 
     What was set before is set again at the end, of several threads with the last. It serves as a decorator too.
     """
@@ -58,9 +59,12 @@ def full_float32() -> Iterator[None]:
         _ = cudnn.allow_tf32
     except RuntimeError:  # set by parts, as torch since 2.9 can: it then answers to parts alone
         switches = {(part, "fp32_precision"): "ieee" for part in (cudnn.conv, cudnn.rnn)}
-    with _switches.hold(switches):
+    with _switches.hold(switches), ExitStack() as without_autocast:
         for (part, name), full in switches.items():
             setattr(part, name, full)
+        for kind in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(kind):
+                without_autocast.enter_context(torch.autocast(kind, enabled=False))
         yield
 
 

@@ -77,6 +77,20 @@ def test_it_is_off_while_an_attack_asks_the_model_and_while_what_it_made_is_judg
     assert allowed()
 
 
+def test_autocast_of_the_caller_is_off_inside():
+    torch.manual_seed(0)
+    model = build_model("sdnet20", width=4, input_size=8).eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+
+    def fitted():
+        return lambdas.calibrate(model, pixels, np.zeros(20, dtype=np.int64), lambdas=(0.1, 0.5))
+
+    alone = fitted()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert fitted() == alone
+        assert torch.is_autocast_enabled("cpu"), "as it was, afterwards"
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("arch", ["resnet20", "sdnet20_all"])
 def test_logits_of_a_gpu_are_those_of_a_processor(arch: str) -> None:
