@@ -18,6 +18,7 @@ SCREEN = 60  # lines
 NARROWEST = 8  # columns that a text keeps where a table is wider than the terminal,
 WORD = 12  # and a word of up to so many letters is not broken
 MARK = "*"
+TEXTS = ("model", "kind", "perturbation", "corruption", "sequence", "lambda")  # columns that may be broken
 
 
 def table(rows: Sequence[Record]) -> str:
@@ -116,15 +117,13 @@ def _answers(rows: Sequence[Record], worst: Sequence[Record]) -> str:
     ]
     headers = ["model", "kind", "perturbation", "eps", "lambda", "made at", "acc. %", "95 %"]
     headers += ["median dist.", "n", ""]
-    aligned = ("left", "left", "left", *("right",) * 7, "left")
-    kept = [
-        i
-        for i, name in enumerate(headers)
-        if name in ("model", "n", "95 %") or any(line[i] for line in lines)
-    ]
-    texts = [
-        place for place, i in enumerate(kept) if headers[i] in ("model", "kind", "perturbation", "lambda")
-    ]
+    return _told(lines, headers, ("left", "left", "left", *("right",) * 7, "left"))
+
+
+def _told(lines: Sequence[Sequence[Any]], headers: Sequence[str], aligned: Sequence[str]) -> str:
+    """The table without columns in which nothing stands; nothing without lines."""
+    kept = [i for i, name in enumerate(headers) if name in ("model", "n") or any(line[i] for line in lines)]
+    texts = [place for place, i in enumerate(kept) if headers[i] in TEXTS]
     chosen = [[line[i] for i in kept] for line in lines]
     return fitted(chosen, [headers[i] for i in kept], [aligned[i] for i in kept], texts) if lines else ""
 
@@ -153,16 +152,7 @@ def _severities(rows: Sequence[Record], worst: Sequence[Record]) -> str:
             lines.append([question[0], policy_shown(question[1]), label, *cells, question[2]])
     columns = [str(severity) if severity else "acc. %" for severity in severities]
     headers = ["model", "lambda", "corruption", *columns, *(["mean"] if len(columns) > 1 else []), "n"]
-    aligned = ["left", "right", "left", *["right"] * (len(headers) - 3)]
-    return _of_questions(lines, headers, aligned)
-
-
-def _of_questions(lines: Sequence[Sequence[Any]], headers: Sequence[str], aligned: Sequence[str]) -> str:
-    """A table whose first columns are model, lambda and what was asked; without lambda where no model has one."""
-    kept = [i for i, name in enumerate(headers) if name != "lambda" or any(line[i] for line in lines)]
-    chosen = [[line[i] for i in kept] for line in lines]
-    texts = range(len(kept) - len(headers) + 3)
-    return fitted(chosen, [headers[i] for i in kept], [aligned[i] for i in kept], texts) if lines else ""
+    return _told(lines, headers, ["left", "right", "left", *["right"] * (len(headers) - 3)])
 
 
 def _question(row: Record) -> tuple[str, str, int, str]:
@@ -192,8 +182,7 @@ def _sequences(rows: Sequence[Record]) -> str:
         for name, (flip, shift) in steady.items():
             lines.append([model, policy_shown(lam), name, share_text(flip, 2), f"{shift:.3f}", n])
     headers = ["model", "lambda", "sequence", "flips %", "top-5 dist.", "n"]
-    aligned = ["left", "right", "left", *["right"] * 3]
-    return _of_questions(lines, headers, aligned)
+    return _told(lines, headers, ["left", "right", "left", *["right"] * 3])
 
 
 def _name_and_difficulty(label: str) -> tuple[str, str]:
