@@ -8,7 +8,7 @@ from ...answers.gathered import Subject
 from ...answers.published import NOISES, SOURCE, VERDICT_CONFIDENCE, Claim, MeanAccuracy, Published
 from ...answers.rows import grouped, lambda_text
 from ...wording import percent
-from ..document import Block, Item, Section, Table
+from ..document import Item, Section, Table, filled
 from ..numbers import ABSENT, Estimate, Missing, points, span
 from .corruptions import place
 
@@ -45,8 +45,8 @@ def published_section(experiment: Published) -> Iterator[Section]:
         places = grouped(experiment.numbers, lambda number: place(number.data, number.origin))
         tables = [_published_table(places[where], where) for where in sorted(places)]
         rules = RULE, SAMPLES, *([OVER] if experiment.over_networks else []), LINES
-        blocks: tuple[Block, ...] = (*_verdict_table(experiment), *rules, *tables, *_single_table(experiment))
-        yield Section("The published noise experiment", blocks)
+        claims, singles = _verdict_table(experiment), _single_table(experiment)
+        yield from filled("The published noise experiment", (claims, *rules, *tables, singles))
 
 
 def claim_sentences(experiment: Published) -> tuple[str, ...]:
@@ -90,31 +90,29 @@ def _interval(claim: Claim) -> str:
     return span(claim.ours.low, claim.ours.high)
 
 
-def _verdict_table(experiment: Published) -> Iterator[Table]:
+def _verdict_table(experiment: Published) -> Table:
     """One row a claim and noise: the gain, ours and published, and what that comes to."""
     rows: list[tuple[Item, ...]] = []
     for name, claims in _by_name(experiment):
         for claim in claims:
             gains = _signed(claim.ours.gain), _interval(claim), _signed(claim.published)
             rows.append((name, _called(claim.noise), *gains, claim.verdict))
-    if rows:
-        columns = ("claim", "noise", "gain", CLAIMED, "published", "verdict")
-        notes = ("Gains in points of accuracy, mean over severities 1 to 5.",)
-        title = "The claimed gains"
-        yield Table(columns, tuple(rows), title=title, left=(0, 1, 5), notes=notes, filters=(0, 1, 5))
+    columns = ("claim", "noise", "gain", CLAIMED, "published", "verdict")
+    notes = ("Gains in points of accuracy, mean over severities 1 to 5.",)
+    title = "The claimed gains"
+    return Table(columns, tuple(rows), title=title, left=(0, 1, 5), notes=notes, filters=(0, 1, 5))
 
 
-def _single_table(experiment: Published) -> Iterator[Table]:
+def _single_table(experiment: Published) -> Table:
     """The claims that were summed over networks, pair by pair."""
     rows: list[tuple[Item, ...]] = []
     for where, claims in _by_pair(claim for claim in experiment.claims if claim.summed):
         pair, by_noise = claims[0].ours, {claim.noise: claim for claim in claims}
         cells = (_gain(by_noise[noise]) if noise in by_noise else ABSENT for noise in NOISES)
         rows.append((pair.a.name, f"{pair.b.name}{where}", *cells))
-    if rows:
-        columns = ("of", "over", *map(_called, NOISES))
-        notes = (f"Points of accuracy, with the {CLAIMED} over images.",)
-        yield Table(columns, tuple(rows), title="The gains, network by network", left=(0, 1), notes=notes)
+    columns = ("of", "over", *map(_called, NOISES))
+    notes = (f"Points of accuracy, with the {CLAIMED} over images.",)
+    return Table(columns, tuple(rows), title="The gains, network by network", left=(0, 1), notes=notes)
 
 
 def _gain(claim: Claim) -> str:
