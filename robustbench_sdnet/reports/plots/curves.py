@@ -184,11 +184,6 @@ def _crossed(line: Line) -> bool:
     return any(isinstance(x, str) for x, _ in line.points) or bool(_alone(_pieces(line)))
 
 
-def _broken(line: Line) -> bool:
-    """Whether some of its numbers are of other images than others."""
-    return len({value.image_set for x, value in line.points if not isinstance(x, str)}) > 1
-
-
 def _uneven(panel: Panel) -> bool:
     """Whether some of its lines are of other images than others."""
     return (
@@ -241,7 +236,7 @@ def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
 
 def _notes(figure: Figure, panels: Sequence[Panel], names: Iterable[str]) -> None:
     notes = sorted(name for name in names if name != _brief(name))
-    if any(_broken(line) for panel in panels for line in panel.lines):
+    if any(len(_pieces(line)) > 1 for panel in panels for line in panel.lines):
         notes.append("gap: on other images")
     if any(map(_uneven, panels)):
         notes.append("not every line is on the same images")
