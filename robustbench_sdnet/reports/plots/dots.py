@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ..numbers import Estimate, usual_image_set
 from ..results import distinct
-from .style import LINES, OTHERS, OTHERS_NOTE, PALETTE, legend_above, new_figure, note_below, own_look, plain
+from .style import OTHERS, OTHERS_NOTE, PALETTE, legend_above, new_figure, note_below, own_look, plain
 
 
 @own_look()
@@ -24,9 +24,7 @@ def draw(found: Mapping[str, Mapping[str, Estimate]], xlabel: str) -> Figure:
     others = False
     figure = new_figure(5.6, 0.32 * len(names) + 0.9 + 0.18 * len(found))
     axes = figure.subplots()
-    plain(axes, grid=False)
-    axes.grid(axis="x", color=LINES, linewidth=0.7)
-    axes.set_axisbelow(True)
+    plain(axes, grid="x")
     handles: list[Any] = []
     for position, (label, shares) in enumerate(found.items()):
         apart = 0.56 * ((position + 0.5) / len(found) - 0.5)

@@ -71,7 +71,7 @@ def draw(grids: Mapping[str, Grid], columns: Sequence[Column] = (), xlabel: str 
 def _panel(
     axes: Axes, grid: Grid, names: Sequence[str], columns: Sequence[Column], usual: ImageSet | None
 ) -> None:
-    plain(axes, grid=False)
+    plain(axes, grid=None)
     axes.spines["bottom"].set_visible(False)
     values = np.full((len(names), len(columns)), np.nan)
     for row, name in enumerate(names):

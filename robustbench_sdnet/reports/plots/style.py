@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from textwrap import fill
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.style
 from matplotlib.axes import Axes
@@ -66,8 +66,8 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def plain(axes: Axes, *, grid: bool = True) -> None:
-    """No frame, thin lines, quiet text."""
+def plain(axes: Axes, *, grid: Literal["x", "y"] | None = "y") -> None:
+    """No frame, thin lines along one axis or none, quiet text."""
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(LINES)
@@ -75,7 +75,7 @@ def plain(axes: Axes, *, grid: bool = True) -> None:
     for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
         text.set_color(TEXT)
     if grid:
-        axes.grid(axis="y", color=LINES, linewidth=0.7)
+        axes.grid(axis=grid, color=LINES, linewidth=0.7)
         axes.set_axisbelow(True)
 
 
