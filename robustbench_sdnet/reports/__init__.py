@@ -145,5 +145,5 @@ def _check_target(target: Path, chosen: Format, sources: Sources) -> None:
 
 def pages(snapshot: Snapshot, folder: Path, name: str) -> list[Path]:
     """Write NAME.md and NAME.html into a folder; their paths."""
-    endings = {"markdown": "md", "html": "html"}
-    return [report(snapshot, kind, output=folder / f"{name}.{end}") for kind, end in endings.items()]
+    kinds = ("markdown", "html")
+    return [report(snapshot, kind, output=folder / f"{name}{FORMATS[kind].ending}") for kind in kinds]
