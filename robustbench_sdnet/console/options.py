@@ -123,10 +123,10 @@ def _setting(**given: Any) -> Setting:
 data_root_option, store_option, device_option = map(setting_option, ("data_root", "store", "device"))
 
 
-def choice_option(flag: str, choices: Sequence[str], text: str, *names: str) -> Option:
+def choice_option(flag: str, choices: Sequence[str], text: str) -> Option:
     """One of some words, the first where none is given."""
     kind = click.Choice(choices)
-    return click.option(flag, *names, type=kind, default=choices[0], show_default=True, help=text)
+    return click.option(flag, type=kind, default=choices[0], show_default=True, help=text)
 
 
 def path_option(flag: str, text: str, metavar: str = "DIR", *names: str, **how: Any) -> Option:
