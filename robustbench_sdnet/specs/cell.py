@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import Any
@@ -36,7 +36,7 @@ class Cell:
     lam: LambdaSpec | None = None
     lam_attack: LambdaSpec | None = None
     precision: str = "float32"
-    parents: tuple[str, ...] = field(default=())
+    parents: tuple[str, ...] = ()
     warm: bool = False
 
     @property
