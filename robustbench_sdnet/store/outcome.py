@@ -116,7 +116,7 @@ class Outcome:
         )
 
     def cut(self, start: int, stop: int) -> Outcome:
-        """The samples at positions start to stop, in the types that are stored."""
+        """The samples at positions start to stop, as far as there are any, in the types that are stored."""
         cut = {name: np.asarray(getattr(self, name)[start:stop], dtype) for name, dtype in self.kept.items()}
         return Outcome(**cut)
 

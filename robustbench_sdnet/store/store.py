@@ -259,10 +259,11 @@ class Store:
         shards = [shard for row in self._rows(query) if (shard := reader.shard(row))]
         reader.note_overlaps((shard.cell_id, shard.start, shard.stop) for shard in shards)
         self._refuse_damages(reader)
-        ends = (shard.stop if stop is None else min(stop, shard.stop) for shard in shards)
         parts = [
-            shard.outcome.cut(max(start - shard.start, 0), end - shard.start)
-            for shard, end in zip(shards, ends, strict=True)
+            shard.outcome.cut(
+                max(start - shard.start, 0), (shard.stop if stop is None else stop) - shard.start
+            )
+            for shard in shards
         ]
         return Outcome.join(parts) if parts else None
 
