@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
@@ -54,10 +55,7 @@ def attack_plan(
     for attack in attacks:
         for model in ready.sound if ":" in attack.name else ():
             _check_library(ready, attack, model)
-
-    def search(attack: AttackSpec) -> str:
-        return search_precision(attack, ready.setting.precision, ready.worker.device)
-
+    search = partial(search_precision, precision=ready.setting.precision, device=ready.worker.device)
     return plan.attack_cells(
         ready.sound, spec, _with_noise(attacks), chosen, attacked, search, eps_curve, warm_start
     )
