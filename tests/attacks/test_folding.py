@@ -164,7 +164,7 @@ def _wide(module: nn.Module) -> bool:
 
 
 class Particular(nn.Module):
-    """Calls its parts in a way of its own: by keyword, outside autocast, or asking what normalisation it has."""
+    """Calls its parts in a way of its own: by keyword, outside autocast, or asking which parts it has."""
 
     def __init__(self, way: str) -> None:
         super().__init__()
@@ -174,10 +174,13 @@ class Particular(nn.Module):
             nn.Linear(4, 3),
             way,
         )
+        self.parts = (self.body,)
 
     def forward(self, images):
         if self.way == "keyword":
             features = self.norm(input=self.body(images))
+        elif self.way == "key":
+            features = self.norm(self.body(images)) * {self.parts[0]: 2.0}[self.body]
         elif self.way == "attribute":
             features = self.norm(self.body(images)) * (self.norm.num_features / 4)
         else:
@@ -187,7 +190,7 @@ class Particular(nn.Module):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("way", ["keyword", "attribute", "outside autocast"])
+@pytest.mark.parametrize("way", ["keyword", "key", "attribute", "outside autocast"])
 def test_models_that_a_copy_cannot_stand_for_are_attacked_themselves(way, precision):
     model, images = used(Particular(way)), torch.rand(6, 1, 8, 8)
     labels = model(images).argmax(1)
