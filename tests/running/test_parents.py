@@ -97,3 +97,15 @@ def test_where_a_child_is_made_again_its_parents_images_are_needed_too(tmp_path)
     kept = ImageFolder(tmp_path / "images")  # of neither
     found = _with_their_images(stored, cells, kept, {cold.id, warm.id}, 4, False)
     assert (found[cold.id], found[warm.id], moved.parents) == ([], [], (warm.id,))
+
+
+def test_images_are_needed_while_any_child_lacks_answers(tmp_path):
+    parent = replace(PARENT, lam=LOW, lam_attack=LOW)
+    children = [replace(parent, lam=lam, parents=(parent.id,)) for lam in (HIGH, None)]
+    cells, kept = [parent, *children], ImageFolder(tmp_path / "images")  # of none
+    whole = {cell.id: [(0, 4)] for cell in cells}
+    for lacking in (0, 2):  # of the second child all, or half
+        stored = {**whole, children[1].id: [(0, lacking)] if lacking else []}
+        assert _with_their_images(stored, cells, kept, {parent.id}, 4, False)[parent.id] == []
+        assert stored[parent.id] == [(0, 4)], "the store still holds its answers"
+    assert _with_their_images(whole, cells, kept, {parent.id}, 4, False) == whole
