@@ -61,6 +61,11 @@ def test_a_screened_run_decides_as_float32_and_reports_prefer_float32(tmp_path, 
             cells = plan.corruption_cells([SDNET, RESNET], data, specs, lambdas, precision)
             run(cells, store=store, worker=make_worker(), count=130)
             found[precision] = [store.outcome(cell.id).right.tolist() for cell in cells]
+            answered = store.answered(lambda stored: stored, {cell.id for cell in cells})
+            for stored in answered:  # what is repeated counts, at least the closest calls of each shard
+                passes = sum(shard.cost["forwards"] for shard in stored.shards)
+                repeated = FIRST * len(stored.shards) if stored.cell.precision == "bfloat16" else 0
+                assert 130 + repeated <= passes <= (260 if repeated else 130)
             rows = records(store)
             assert len(rows) == len(cells)
         assert len({cell.id for cell in cells}) == len(cells)
