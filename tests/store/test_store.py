@@ -67,6 +67,14 @@ def test_shards_never_overlap(store):
     assert [shard.cost["forwards"] for shard in shards(store, CELL.id)] == [2, 4, 4]
 
 
+def test_a_cell_of_which_nothing_is_answered_can_be_forgotten(store):
+    store.add_cells({CELL.id: CELL}, 8)
+    assert store.forget_unfinished() == 1
+    assert store.asked() == {CELL.id: 0}
+    assert store.cells() == {CELL.id: CELL}
+    assert store.forget_unfinished() == 0
+
+
 def test_shards_that_share_a_transaction_are_stored_all_or_none(store):
     other = replace(CELL, model=replace(MODEL, weights="c"))
     store.add_cells({other.id: other})
