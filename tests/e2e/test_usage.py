@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import re
 import subprocess
@@ -16,8 +17,8 @@ import robustbench_sdnet
 from robustbench_sdnet import commands
 from robustbench_sdnet.cli import COMMANDS, cli
 
-COMMAND = [sys.executable, "-X", "importtime", "-m", "robustbench_sdnet"]
-HELP = [[], *([name] for name in COMMANDS)]
+COMMAND = [sys.executable, "-m", "robustbench_sdnet"]
+HELP = ["--help", *(f"{name} --help" for name in COMMANDS)]
 WRONG = {
     "corupt": "Unknown command 'corupt'. Did you mean 'corrupt'",
     "corrupt --corruption fogg": "Unknown corruption 'fogg'. Did you mean 'fog'",
@@ -83,32 +84,56 @@ WRONG = {
 EXIT_1 = ("report to markdown", "status --store")
 
 
-def _run(arguments, cwd):
-    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, cwd=cwd, timeout=120)
-    lines = done.stderr.splitlines()
-    imported = {line.rsplit("|", 1)[1].strip() for line in lines if line.startswith("import time:")}
-    errors = [line for line in lines if not line.startswith("import time:")]
-    return done.returncode, done.stdout, errors, imported
+# Lines of a command, one after the other in a process that begins without torch: code, output, errors, torch or not.
+ONE_BY_ONE = """
+import contextlib, io, json, sys
+from robustbench_sdnet.cli import main
+
+def told(line):
+    output, errors = io.StringIO(), io.StringIO()
+    try:
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            main(line.split())
+    except SystemExit as ended:
+        return ended.code, output.getvalue(), errors.getvalue().splitlines(), "torch" in sys.modules
+
+json.dump({line: told(line) for line in json.load(sys.stdin)}, sys.stdout)
+"""
 
 
-@pytest.mark.parametrize("command", HELP, ids=lambda command: command[0] if command else "sdnet-bench")
-def test_help_has_examples_and_does_not_import_torch(command, tmp_path):
-    code, output, _, imported = _run([*command, "--help"], tmp_path)
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """What each line of HELP and WRONG says."""
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_BY_ONE],
+        input=json.dumps([*HELP, *WRONG]),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path_factory.mktemp("usage"),
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("line", HELP)
+def test_help_has_examples_and_does_not_import_torch(line, told):
+    code, output, _, with_torch = told[line]
     assert code == 0
-    assert "torch" not in imported
+    assert not with_torch
     assert "sdnet-bench" in output.split("Usage:", 1)[1].partition("\n")[2], "an example"
 
 
 @pytest.mark.parametrize("line", WRONG)
-def test_usage_errors_are_one_line_and_do_not_import_torch(line, tmp_path):
-    code, output, errors, imported = _run(line.split(), tmp_path)
+def test_usage_errors_are_one_line_and_do_not_import_torch(line, told):
+    code, output, errors, with_torch = told[line]
     assert len(errors) == 1, errors
     assert errors[0].startswith("Error: ")
     quoted = re.sub(r"option: ([\w-]+)", r"option '\1'", errors[0])  # click below 8.4 quotes no option
     assert WRONG[line] in quoted
     assert code == (1 if line.startswith(EXIT_1) else 2)
     assert output == ""
-    assert "torch" not in imported
+    assert not with_torch
 
 
 def test_the_last_stop_hides_tracebacks_unless_asked(tmp_path):
@@ -169,7 +194,7 @@ def test_no_command_has_more_than_eight_parameters_of_its_own(command):
 def test_no_argument_breaks_an_error_line_or_an_encoding(tmp_path):
     for word in ("--\x1b[2J\nfoo", "\u03bb\x07", "x" * 5000):
         done = subprocess.run(
-            [sys.executable, "-m", "robustbench_sdnet", "zoo", "info", word],
+            [*COMMAND, "zoo", "info", word],
             capture_output=True,
             cwd=tmp_path,
             env={**os.environ, "PYTHONIOENCODING": "latin-1"},
@@ -194,9 +219,11 @@ def test_a_place_that_cannot_be_written_is_found_before_the_work(command, tmp_pa
     (tmp_path / "file").touch()
     arguments = command.format(file=tmp_path / "file").split()
     store = [] if "visualize" in command else ["--store", f"sqlite:///{tmp_path}/r.db"]
-    code, output, errors, _ = _run([*arguments, *store], tmp_path)
-    assert (code, output) == (1, "")
-    assert [line for line in errors if not line.startswith("Error: Cannot write")] == []
+    done = subprocess.run(
+        [*COMMAND, *arguments, *store], capture_output=True, text=True, cwd=tmp_path, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert [line for line in done.stderr.splitlines() if not line.startswith("Error: Cannot write")] == []
     assert not (tmp_path / "r.db").exists()
 
 
@@ -225,7 +252,7 @@ def test_a_deleted_working_folder_is_said_with_a_remedy(command: str, tmp_path: 
 def test_a_library_that_cannot_be_loaded_is_no_bug_of_ours(tmp_path: Path) -> None:
     text = "libtorch_cpu.so: failed to map segment from shared object"
     (tmp_path / "torch.py").write_text(f"raise ImportError({text!r})\n", encoding="utf-8")
-    command = [sys.executable, "-m", "robustbench_sdnet", "corrupt", "--data", "digits", "--limit", "1"]
+    command = [*COMMAND, "corrupt", "--data", "digits", "--limit", "1"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(f"Error: A library cannot be loaded: {text}. Repair the installation")
@@ -236,7 +263,7 @@ def test_a_library_that_cannot_be_loaded_is_no_bug_of_ours(tmp_path: Path) -> No
 def test_what_stores_nothing_says_of_nothing_that_it_is_stored(command: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "robustbench_sdnet", *command.split()],
+            [*COMMAND, *command.split()],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -247,7 +274,7 @@ def test_what_stores_nothing_says_of_nothing_that_it_is_stored(command: str) -> 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_full_output_has_a_remedy(unbuffered: str) -> None:
-    command = [sys.executable, "-m", "robustbench_sdnet", "zoo", "list"]
+    command = [*COMMAND, "zoo", "list"]
     environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
