@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
 import torch
 
+from robustbench_sdnet.cli import main
 from robustbench_sdnet.zoo import load_model
 
 BAD = """
@@ -113,19 +114,34 @@ def folder(tmp_path, tiny_npz, monkeypatch):
     (tmp_path / "bad.py").write_text(BAD)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    sys.modules.pop("bad", None)
-    return tmp_path
+    yield tmp_path
+    for name in ("bad", "moods"):
+        sys.modules.pop(name, None)
 
 
-def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    asked = ["--data", "npz:tiny.npz", "--limit", "20"]
-    command = [sys.executable, "-m", "robustbench_sdnet", *arguments, *asked]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300)
+class Said(NamedTuple):
+    """What a command says."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def test_whatever_models_raise_is_named_and_the_others_go_on(folder):
+@pytest.fixture
+def run(folder, capfd) -> Callable[..., Said]:
+    """Run a command on the first images of the tiny data set."""
+
+    def run(*arguments: str) -> Said:
+        with pytest.raises(SystemExit) as ended:
+            main([*arguments, "--data", "npz:tiny.npz", "--limit", "20"])
+        return Said(ended.value.code, *capfd.readouterr())
+
+    return run
+
+
+def test_whatever_models_raise_is_named_and_the_others_go_on(run):
     models = [part for name in ("good", *SAID) for part in ("--model", f"bad:{name}")]
-    done = _run(folder, "corrupt", "--corruption", "contrast", "--severity", "3", "--json", *models)
+    done = run("corrupt", "--corruption", "contrast", "--severity", "3", "--json", *models)
     assert done.returncode == 1, done.stderr
     rows = json.loads(done.stdout)
     assert {(row["model"], row["kind"]) for row in rows} == {
@@ -141,18 +157,16 @@ def test_whatever_models_raise_is_named_and_the_others_go_on(folder):
     assert "This is a bug" not in done.stderr
 
 
-def test_an_attack_goes_on_with_the_other_models(folder):
-    done = _run(folder, "attack", "fgsm", "--model", "bad:own", "--model", "bad:good", "--eps", "1/255")
+def test_an_attack_goes_on_with_the_other_models(run):
+    done = run("attack", "fgsm", "--model", "bad:own", "--model", "bad:good", "--eps", "1/255")
     assert done.returncode == 1
     assert SAID["own"] in done.stderr
     assert "bad:good" in done.stdout
     assert "bad:own" not in done.stdout
 
 
-def test_what_a_model_prints_leaves_json_alone(folder):
-    done = _run(
-        folder, "corrupt", "--severity", "3", "--corruption", "contrast", "--json", "--model", "bad:printing"
-    )
+def test_what_a_model_prints_leaves_json_alone(run):
+    done = run("corrupt", "--severity", "3", "--corruption", "contrast", "--json", "--model", "bad:printing")
     assert done.returncode == 0, done.stderr
     assert {row["accuracy"] for row in json.loads(done.stdout) if row["kind"] == "clean"} == {1.0}
     for when in ("imported", "loaded", "called"):
@@ -183,16 +197,16 @@ def sound():
 
 @pytest.mark.parametrize("policy", ["calibrated", "label-free:noise"])
 @pytest.mark.slow
-def test_a_model_that_raises_in_the_fit_of_a_policy_loses_its_own_cells_alone(folder, policy):
+def test_a_model_that_raises_in_the_fit_of_a_policy_loses_its_own_cells_alone(folder, run, policy):
     (folder / "moods.py").write_text(MOODY)
     asked = ["corrupt", "--severity", "3", "--corruption", "contrast", "--json", "--lambda", f"0.2,{policy}"]
-    done = _run(folder, *asked, "--model", "moods:moody", "--model", "moods:sound")
+    done = run(*asked, "--model", "moods:moody", "--model", "moods:sound")
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert line == f"Error: moods:moody raised KeyError while {policy} was being fitted: 'moody'"
     answered = {(row["model"], row["lambda"], row["perturbation"]) for row in json.loads(done.stdout)}
     assert answered == {("moods:sound", lam, name) for lam in (0.2, policy) for name in ("clean", "contrast")}
-    alone = _run(folder, *asked, "--model", "moods:moody")
+    alone = run(*asked, "--model", "moods:moody")
     assert (alone.returncode, alone.stdout) == (1, "")
     assert "moods:moody raised KeyError" in alone.stderr
 
@@ -225,22 +239,22 @@ class Hungry(torch.nn.Module):
 
 @pytest.mark.parametrize("policy", ["calibrated", "label-free:noise"])
 @pytest.mark.slow
-def test_a_smaller_batch_size_holds_in_the_fit_of_a_policy_too(folder, policy):
+def test_a_smaller_batch_size_holds_in_the_fit_of_a_policy_too(folder, run, policy):
     (folder / "moods.py").write_text(MOODY + HUNGRY)
     asked = ["corrupt", "--severity", "3", "--corruption", "contrast", "--lambda", policy]
-    done = _run(folder, *asked, "--model", "moods:Hungry")
+    done = run(*asked, "--model", "moods:Hungry")
     assert done.returncode == 1
     assert "moods:Hungry does not fit the device's memory. Take a smaller --batch-size." in done.stderr
-    done = _run(folder, *asked, "--model", "moods:Hungry", "--batch-size", "20")
+    done = run(*asked, "--model", "moods:Hungry", "--batch-size", "20")
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("lam", ["0.2", "calibrated", "label-free:noise"])
 @pytest.mark.slow
-def test_a_model_that_a_policy_cannot_be_fitted_for_is_named_and_fails_alone(folder, lam):
+def test_a_model_that_a_policy_cannot_be_fitted_for_is_named_and_fails_alone(folder, run, lam):
     (folder / "moods.py").write_text(MOODY + ODD)
     asked = ["corrupt", "--severity", "3", "--corruption", "contrast", "--json", "--lambda", lam]
-    done = _run(folder, *asked, "--model", "moods:Odd", "--model", "moods:sound")
+    done = run(*asked, "--model", "moods:Odd", "--model", "moods:sound")
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert line.startswith("Error: moods:Odd: This model calls another of its sparse coding layers before")
@@ -249,8 +263,8 @@ def test_a_model_that_a_policy_cannot_be_fitted_for_is_named_and_fails_alone(fol
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["half", "bfloat16"])
-def test_half_precision_models_compute_in_their_own_precision_and_say_so(folder, name):
-    done = _run(folder, "attack", "pgd", "--set", "steps=3", "--json", "--model", f"bad:{name}")
+def test_half_precision_models_compute_in_their_own_precision_and_say_so(run, name):
+    done = run("attack", "pgd", "--set", "steps=3", "--json", "--model", f"bad:{name}")
     assert done.returncode == 0, done.stderr
     own = {"half": "float16"}.get(name, name)
     assert f"bad:{name} computes in its own precision, {own}." in done.stderr
