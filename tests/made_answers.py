@@ -44,6 +44,7 @@ def made_store(path, answers, residual=np.nan):
     """A store with `answers`, pairs of a cell and its (n,) bool, and the residual that all images have."""
     store = Store(f"sqlite:///{path}/made.db")
     store.add_cells({cell.id: cell for cell, _ in answers})
+    finished = []
     for asked, given in answers:
         n = len(given)
         nothing = np.full(n, np.nan, np.float32)
@@ -56,7 +57,8 @@ def made_store(path, answers, residual=np.nan):
             residual=np.full(n, residual, np.float32),
             distance=nothing,
         )
-        store.add_shards([Shard(asked.id, 0, n, outcome, {**COST, "precision": "float32"})])
+        finished.append(Shard(asked.id, 0, n, outcome, {**COST, "precision": "float32"}))
+    store.add_shards(finished)
     return store
 
 

@@ -42,6 +42,7 @@ def fill(url: str, models: int = 20) -> int:
                     cell = Cell(model=model, data=DATA, perturbation=spec, lam=lam)
                     cells[cell.id] = cell
         store.add_cells(cells, asked=IMAGES)
+        finished = []
         share = np.linspace(0.3, 0.9, models)
         for position, cell_id in enumerate(cells):
             nothing = np.full(IMAGES, np.nan, np.float32)
@@ -54,5 +55,6 @@ def fill(url: str, models: int = 20) -> int:
                 residual=nothing,
                 distance=nothing,
             )
-            store.add_shards([Shard(cell_id, 0, IMAGES, outcome, {**COST, "versions": {"torch": "2.9"}})])
+            finished.append(Shard(cell_id, 0, IMAGES, outcome, {**COST, "versions": {"torch": "2.9"}}))
+        store.add_shards(finished)
     return len(cells)

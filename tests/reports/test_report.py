@@ -64,19 +64,22 @@ def fill(url: str, *, shards: int = 1) -> None:
     pgd = AttackSpec(name="pgd", eps=Eps.parse("8/255"), params=(("steps", 20),))
     noise = AttackSpec(name="noise", eps=Eps.parse("8/255"), kind="noise")
     fogs = [CorruptionSpec(name="fog", severity=severity) for severity in range(1, 6)]
+    cells, finished = {}, []
+    for model in MODELS:
+        lams = [None] if model.training_lambda is None else [LambdaSpec("0.1"), LambdaSpec("0.5")]
+        for lam in lams:
+            for position, spec in enumerate((CLEAN, *fogs, pgd, noise)):
+                attacked = lam if isinstance(spec, AttackSpec) else None
+                cell = Cell(model=model, data=DATA, perturbation=spec, lam=lam, lam_attack=attacked)
+                cells[cell.id] = cell
+                answer = outcome(19 - 2 * position)
+                for shard in range(shards):
+                    start, stop = 20 * shard // shards, 20 * (shard + 1) // shards
+                    share = {**COST, "forwards": 10 // shards, "backwards": 6 // shards}
+                    finished.append(Shard(cell.id, start, stop, answer.cut(start, stop), share))
     with Store(url) as store:
-        for model in MODELS:
-            lams = [None] if model.training_lambda is None else [LambdaSpec("0.1"), LambdaSpec("0.5")]
-            for lam in lams:
-                for position, spec in enumerate((CLEAN, *fogs, pgd, noise)):
-                    attacked = lam if isinstance(spec, AttackSpec) else None
-                    cell = Cell(model=model, data=DATA, perturbation=spec, lam=lam, lam_attack=attacked)
-                    store.add_cells({cell.id: cell})
-                    answer = outcome(19 - 2 * position)
-                    for shard in range(shards):
-                        start, stop = 20 * shard // shards, 20 * (shard + 1) // shards
-                        share = {**COST, "forwards": 10 // shards, "backwards": 6 // shards}
-                        store.add_shards([Shard(cell.id, start, stop, answer.cut(start, stop), share)])
+        store.add_cells(cells)
+        store.add_shards(finished)
 
 
 @pytest.fixture
