@@ -9,13 +9,12 @@ from ..answers.comparisons import Comparison
 from ..answers.rows import eps_order, grouped, lambda_text
 from ..wording import counted, percent
 from .conclusion import answer, interval_text
-from .document import Item
 from .evidence import Evidence
-from .numbers import Estimate, images_text, points
+from .numbers import Estimate, images_text, points, usual_image_set
 from .results import Results, distinct
 from .tables.attacks import at_budget, display_name
 from .tables.corruptions import place
-from .tables.overview import headline_budget, is_usual, overview
+from .tables.overview import conditions, headline_budget, is_usual
 
 NAMED = 3  # models that a sentence names
 
@@ -62,37 +61,35 @@ def _helps(
 
 def _highest(results: Results, data: str) -> Iterator[str]:
     """The highest accuracy in each column of the overview, bounds that were chosen on test labels left out."""
-    table = overview(results, data)
-    lambdas = [subject.lam for subject in results.subjects(data)]
-    bounds = [lambda_text(lam) for lam in lambdas if lam is not None and lam.upper_bound]
+    asked = list(conditions(results, data))
+    usual = usual_image_set(
+        value for one in asked for value in one.found.values() if isinstance(value, Estimate)
+    )
     uneven = _attacked_unevenly(results, data)
     parts = []
-    for column, name in enumerate(table.columns):
-        estimates: list[tuple[Estimate, tuple[Item, ...]]] = []
-        for row in table.rows:
-            value = row[column]
-            if isinstance(value, Estimate) and row[1] not in bounds:
-                estimates.append((value, row))
+    for condition in asked:
+        estimates = {
+            subject: value
+            for subject, value in condition.found.items()
+            if isinstance(value, Estimate) and not (subject.lam and subject.lam.upper_bound)
+        }
         if not estimates:
             continue
-        best, best_row = max(estimates, key=lambda pair: pair[0].accuracy)
-        subject = str(best_row[0]) if best_row[1] == "-" else f"{best_row[0]} @ {best_row[1]}"
-        if others := sum(estimate.accuracy == best.accuracy for estimate, _ in estimates) - 1:
-            subject += f" and {others} more"
-        if table.columns[column + 1 :] == ("by",):
-            if uneven or len({row[-1] for _, row in estimates}) > 1:
-                subject += f", by {str(best_row[-1]).replace('worst case of', 'the worst case of')}"
+        first, best = max(estimates.items(), key=lambda pair: pair[1].accuracy)
+        details = first.label
+        if others := sum(estimate.accuracy == best.accuracy for estimate in estimates.values()) - 1:
+            details += f" and {others} more"
+        if condition.by:
+            if uneven or len({condition.by[subject] for subject in estimates}) > 1:
+                details += f", by {condition.by[first].replace('worst case of', 'the worst case of')}"
             if uneven:
-                subject += "; others faced other attacks"
-        if best.image_set != table.usual_image_set:
-            subject += f", {images_text(best.image_set)}"
+                details += "; others faced other attacks"
+        if best.image_set != usual:
+            details += f", {images_text(best.image_set)}"
         doubt = " (untrusted)" if best.untrusted else ""
-        under = name if name == "clean" or name.startswith("at ") else f"under {name}"
-        if name.startswith("at ") and not any(isinstance(row[column - 1], Estimate) for row in table.rows):
-            under += f" of {table.columns[column - 1]}"
-        parts.append(f"{best.percent} %{doubt} {under} ({subject})")
+        parts.append(f"{best.percent} %{doubt} {condition.told} ({details})")
     if parts:
-        images = f", {table.images}" if table.images else ""
+        images = f", {images_text(usual)}" if usual else ""
         yield f"Highest accuracies on {data}{images}: {'; '.join(parts)}."
 
 

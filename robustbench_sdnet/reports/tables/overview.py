@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -11,56 +12,93 @@ from ...answers.rows import eps_order, lambda_text
 from ...specs import SEVERITIES, Eps
 from ...wording import natural
 from ..document import Item, Table
-from ..numbers import ABSENT, Value, reasons
+from ..numbers import ABSENT, Estimate, Value, reasons
 from ..results import DIRECT, Results, Subject, distinct
 from .attacks import display_name, passes_text, strongest
 from .corruptions import MAIN, at_severity, grid, kinds_text, levels_run, levels_text, over_corruptions
 
 
+@dataclass(frozen=True)
+class Condition:
+    """A column of the overview.
+
+    Attributes:
+        name: its heading.
+        told: what a sentence says after one of its accuracies.
+        found: the accuracy of every subject.
+        by: the attack that left it, by subject; empty for what is no attack.
+        notes: what is to be known of it.
+    """
+
+    name: str
+    told: str
+    found: Mapping[Subject, Value]
+    by: Mapping[Subject, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
 def overview(results: Results, data: str) -> Table:
     """Clean, corrupted (mean, severity 5) and attacked accuracy of every model, on the same images of one source."""
+    subjects, asked = results.main_subjects(data), list(conditions(results, data))
+    columns = ["model", "lambda"]
+    rows: list[list[Item]] = [[subject.model, lambda_text(subject.lam)] for subject in subjects]
+    for condition in asked:
+        attacks = [("by", condition.by)] if condition.by else []
+        for heading, items in ((condition.name, condition.found), *attacks):
+            columns.append(heading)
+            for subject, row in zip(subjects, rows, strict=True):
+                row.append(items[subject])
+    left = tuple(place for place, name in enumerate(columns) if name in ("model", "by"))
+    notes = tuple(note for condition in asked for note in condition.notes)
+    lines = tuple(map(tuple, rows))
+    return Table(tuple(columns), lines, left=left, notes=notes, stacked=len(columns) > 5)
+
+
+def conditions(results: Results, data: str) -> Iterator[Condition]:
+    """What the main subjects of a data set were asked: clean images, corruptions of one source, the usual budget."""
     subjects = results.main_subjects(data)
+    clean = {subject: results.estimate("clean", subject=subject) or ABSENT for subject in subjects}
+    yield Condition("clean", "clean", clean)
+    yield from _corrupted(results, subjects)
+    if budget := headline_budget(results, data):
+        name = f"{budget[0] or '-'} {budget[1] or ''}".rstrip()
+        worst = {subject: strongest(results, subject, *budget) for subject in subjects}
+        found = {subject: one.estimate if one else ABSENT for subject, one in worst.items()}
+        by = {subject: display_name(one) if one else "-" for subject, one in worst.items()}
+        note = (
+            f"{name}: the lowest accuracy that an attack at this budget and the deployed lambda left, of those "
+            "on the most images, and which attack; for minimal-norm attacks, see their distances. Compare only rows of "
+            "the same attack."
+        )
+        yield Condition(name, f"under {name}", found, by, [note])
+
+
+def _corrupted(results: Results, subjects: Sequence[Subject]) -> Iterator[Condition]:
+    """The mean over all corruptions, and the highest severity of several beside it."""
     asked = (r for subject in subjects for r in results.of("corruption", subject=subject))
     sources = sorted({r.source for r in asked if r.severity})
     source = sources[0] if sources else "generated"
     grids = {subject: grid(results, subject, source) for subject in subjects}
     run = {name for found in grids.values() for name in found}
+    if not run:
+        return
     names = MAIN if run >= set(MAIN) else tuple(sorted(run, key=natural))
-    budget = headline_budget(results, data)
-    columns: tuple[str, ...] = ("model", "lambda", "clean")
-    left: tuple[int, ...] = (0,)
-    notes = []
     levels = levels_run(grids.values())
-    highest = levels[-1:] if len(levels) > 1 else ()  # beside the mean
-    if names:
-        columns += (kinds_text(names, source, levels, several=len(sources) > 1),)
-        columns += tuple(f"at severity {level}" for level in highest)
+    name = kinds_text(names, source, levels, several=len(sources) > 1)
+    notes = []
     if len(sources) > 1:
-        notes.append(f"{columns[3]}: of these alone; {', '.join(sources[1:])} below.")
-    if names and highest and levels != SEVERITIES:
-        notes.append(f"{columns[3]}: mean over {levels_text(levels)}.")
-    if budget:
-        columns += (f"{budget[0] or '-'} {budget[1] or ''}".rstrip(), "by")
-        left += (len(columns) - 1,)
-        notes.append(
-            f"{columns[-2]}: the lowest accuracy that an attack at this budget and the deployed lambda left, of those "
-            "on the most images, and which attack; for minimal-norm attacks, see their distances. Compare only rows of "
-            "the same attack."
+        notes.append(f"{name}: of these alone; {', '.join(sources[1:])} below.")
+    if len(levels) > 1 and levels != SEVERITIES:
+        notes.append(f"{name}: mean over {levels_text(levels)}.")
+    means = {subject: over_corruptions(found, names, levels) for subject, found in grids.items()}
+    notes += reasons((subject.label, [value]) for subject, value in means.items())
+    yield Condition(name, f"under {name}", means, notes=notes)
+    for level in levels[-1:] if len(levels) > 1 else ():
+        at = f"at severity {level}"
+        told = at if any(isinstance(value, Estimate) for value in means.values()) else f"{at} of {name}"
+        yield Condition(
+            at, told, {subject: at_severity(grids[subject], names, level) for subject in subjects}
         )
-    rows: dict[Subject, tuple[Item, ...]] = {}
-    for subject in subjects:
-        row: list[Item] = [subject.model, lambda_text(subject.lam)]
-        row.append(results.estimate("clean", subject=subject) or ABSENT)
-        if names:
-            row.append(over_corruptions(grids[subject], names, levels))
-            row += (at_severity(grids[subject], names, level) for level in highest)
-        if budget:
-            worst = strongest(results, subject, *budget)
-            row += [worst.estimate, display_name(worst)] if worst else [ABSENT, "-"]
-        rows[subject] = tuple(row)
-    if names:
-        notes += reasons((subject.label, row[3:4]) for subject, row in rows.items())
-    return Table(columns, tuple(rows.values()), left=left, notes=tuple(notes), stacked=len(columns) > 5)
 
 
 USUAL = ("linf", Fraction(8, 255))
