@@ -108,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal's encoding lacks is written out
             stream.reconfigure(errors="backslashreplace")
+    os.environ["MPLBACKEND"] = "agg"  # figures go to files; matplotlib refuses windows that it knows no more
     came: list[str] = []
     given = sys.argv[1:] if arguments is None else arguments
     asked_help = not {"-h", "--help"}.isdisjoint(given)

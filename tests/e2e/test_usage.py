@@ -259,6 +259,23 @@ def test_a_library_that_cannot_be_loaded_is_no_bug_of_ours(tmp_path: Path) -> No
     assert done.stderr.count("\n") == 1
 
 
+def test_a_backend_for_windows_that_a_shell_names_stops_no_figure() -> None:
+    script = """
+import contextlib
+from robustbench_sdnet.cli import main
+with contextlib.suppress(SystemExit):
+    main(["--version"])
+import matplotlib
+print(matplotlib.get_backend())
+"""
+    environment = os.environ | {"MPLBACKEND": "Qt4Agg"}  # which matplotlib had until 3.5
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.stdout.endswith("agg\n")
+    assert not done.stderr
+
+
 @pytest.mark.parametrize("command", ["zoo list", "attack -h", "data show --help"])
 def test_what_stores_nothing_says_of_nothing_that_it_is_stored(command: str) -> None:
     with Path("/dev/full").open("w") as full:
