@@ -100,8 +100,8 @@ def legend_above(figure: Figure, handles: Sequence[Any]) -> None:
     for handle in handles:
         handle.set_label(wrapped(str(handle.get_label()), width - HANDLE))
     looks: Any = {"frameon": False, "fontsize": 8.5, "handlelength": 1.8, "labelcolor": TEXT}
-    for rows in range(1, len(handles) + 1):
-        columns = math.ceil(len(handles) / rows)  # the last is as full as the others, or nearly
+    # As many columns as fill their rows: the last is as full as the others, or nearly.
+    for columns in dict.fromkeys(math.ceil(len(handles) / rows) for rows in range(1, len(handles) + 1)):
         legend = figure.legend(handles=handles, loc="outside upper left", ncols=columns, **looks)
         size = legend.get_window_extent()
         if size.width <= figure.bbox.width or columns == 1:
