@@ -84,21 +84,21 @@ def _corrupted(results: Results, subjects: Sequence[Subject]) -> Iterator[Condit
         return
     names = MAIN if run >= set(MAIN) else tuple(sorted(run, key=natural))
     levels = levels_run(grids.values())
+    many_levels = len(levels) > 1
     name = kinds_text(names, source, levels, several=len(sources) > 1)
     notes = []
     if len(sources) > 1:
         notes.append(f"{name}: of these alone; {', '.join(sources[1:])} below.")
-    if len(levels) > 1 and levels != SEVERITIES:
+    if many_levels and levels != SEVERITIES:
         notes.append(f"{name}: mean over {levels_text(levels)}.")
     means = {subject: over_corruptions(found, names, levels) for subject, found in grids.items()}
     notes += reasons((subject.label, [value]) for subject, value in means.items())
     yield Condition(name, f"under {name}", means, notes=notes)
-    for level in levels[-1:] if len(levels) > 1 else ():
-        at = f"at severity {level}"
+    if many_levels:
+        at = f"at severity {levels[-1]}"
         told = at if any(isinstance(value, Estimate) for value in means.values()) else f"{at} of {name}"
-        yield Condition(
-            at, told, {subject: at_severity(grids[subject], names, level) for subject in subjects}
-        )
+        highest = {subject: at_severity(found, names, levels[-1]) for subject, found in grids.items()}
+        yield Condition(at, told, highest)
 
 
 USUAL = ("linf", Fraction(8, 255))
